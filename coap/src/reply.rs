@@ -1,0 +1,376 @@
+//! Answers to peers: piggybacked or separate, whole or in blocks, and never more than an unverified address may be sent.
+
+use std::net::SocketAddr;
+
+use rand_core::Rng;
+
+use crate::Now;
+use crate::block::BlockValue;
+use crate::code::Code;
+use crate::endpoint::{Deadline, Endpoint, NotifyError};
+use crate::event::{Event, GoneReason, NotificationId, RequestId};
+use crate::limits;
+use crate::message::Response;
+use crate::observers::Observer;
+use crate::option::number;
+use crate::outgoing::Purpose;
+use crate::shape::{self, Frame, Shaped};
+use crate::snapshot::Resource;
+use crate::token::Token;
+use crate::wire::{Kind, Message};
+
+/// All that is needed to answer a request.
+#[derive(Debug)]
+pub(crate) struct ReplyTo {
+    pub(crate) peer: SocketAddr,
+    pub(crate) mid: u16,
+    pub(crate) token: Token,
+    pub(crate) confirmable: bool,
+    /// An empty ACK has gone out: the answer is a separate one.
+    pub(crate) acked: bool,
+    pub(crate) datagram_len: usize,
+    /// RFC 7967: bit `class - 1` set means that answers of this class are not wanted.
+    pub(crate) no_response: u32,
+    pub(crate) resource: Option<Resource>,
+    pub(crate) block1: Option<BlockValue>,
+    pub(crate) block2: Option<BlockValue>,
+    pub(crate) size1: Option<u32>,
+    pub(crate) etags: Vec<Vec<u8>>,
+    pub(crate) registers: bool,
+    /// The request must not run twice.
+    pub(crate) protect: bool,
+    /// The timer that is set for it.
+    pub(crate) due: (Now, Deadline),
+}
+
+impl ReplyTo {
+    pub(crate) fn new(peer: SocketAddr, message: &Message, datagram_len: usize) -> ReplyTo {
+        ReplyTo {
+            peer,
+            mid: message.mid,
+            token: message.token,
+            confirmable: message.kind == Kind::Con,
+            acked: false,
+            datagram_len,
+            no_response: message.uint(number::NO_RESPONSE).unwrap_or(0),
+            resource: None,
+            block1: None,
+            block2: None,
+            size1: None,
+            etags: Vec::new(),
+            registers: false,
+            protect: !message.code.is_safe(),
+            due: (Now::MAX, Deadline::Expiry),
+        }
+    }
+}
+
+impl<R: Rng> Endpoint<R> {
+    /// Answers a request. Once per [`Event::Request`]; a second answer, or one to a request that was given up, is dropped.
+    pub fn respond(&mut self, now: Now, id: RequestId, response: Response) {
+        let Some(to) = self.take_pending(id) else {
+            log::debug!("no request {id:?} waits for an answer");
+            return;
+        };
+        self.reply(now, &to, response);
+    }
+
+    pub(crate) fn take_pending(&mut self, id: RequestId) -> Option<ReplyTo> {
+        let to = self.pending.remove(&id)?;
+        self.timers.remove(&to.due);
+        if let Some(count) = self.pending_per_peer.get_mut(&to.peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.pending_per_peer.remove(&to.peer);
+            }
+        }
+        Some(to)
+    }
+
+    /// The application takes its time: acknowledge, and answer separately.
+    pub(crate) fn acknowledge_pending(&mut self, now: Now, id: RequestId) {
+        let lifetime = self.config.exchange_lifetime;
+        let Some(to) = self.pending.get_mut(&id) else {
+            return;
+        };
+        to.acked = true;
+        to.due = (now + lifetime, Deadline::Abandoned(id));
+        self.timers.insert(to.due);
+        let (peer, mid) = (to.peer, to.mid);
+        self.dedup.acked(&(peer, mid));
+        self.transmit(peer, Message::empty(Kind::Ack, mid).encode());
+    }
+
+    /// Bytes that one message to this address may have, when it answers `datagram_len` bytes.
+    fn limit(&self, now: Now, peer: SocketAddr, datagram_len: usize) -> usize {
+        if self.echo.is_verified(now, peer) {
+            return self.config.max_datagram;
+        }
+        self.config
+            .max_datagram
+            .min(limits::AMPLIFICATION * datagram_len)
+    }
+
+    fn frame(&self, now: Now, to: &ReplyTo) -> Frame {
+        Frame {
+            token: to.token,
+            block1: to.block1,
+            block2: to.block2,
+            size1: to.size1,
+            limit: self.limit(now, to.peer, to.datagram_len),
+            szx_max: self.config.block_szx_max.min(BlockValue::SZX_MAX),
+            ..Frame::default()
+        }
+    }
+
+    /// 4.01 with an Echo value; keeps nothing.
+    pub(crate) fn reply_with_echo(&mut self, now: Now, to: &ReplyTo) {
+        let mut frame = self.frame(now, to);
+        frame.block2 = None;
+        frame.echo = Some(self.echo.value(now, to.peer).to_vec());
+        if let Shaped::Whole(message) = shape::shape(Response::new(Code::UNAUTHORIZED), &frame) {
+            self.send_reply(now, to, message);
+        }
+    }
+
+    /// Shapes and sends an answer.
+    pub(crate) fn reply(&mut self, now: Now, to: &ReplyTo, mut response: Response) {
+        if response.payload.len() > self.config.max_body {
+            log::error!(
+                "{}: an answer of {} bytes is too large to send",
+                to.peer,
+                response.payload.len()
+            );
+            response = Response::problem(Code::INTERNAL_SERVER_ERROR, "answer too large", "");
+        }
+        let mut frame = self.frame(now, to);
+        frame.observe = self.register(to, &response);
+        if frame.observe.is_none() {
+            shape::revalidate(&mut response, &to.etags);
+        }
+        match shape::shape(response, &frame) {
+            Shaped::Whole(message) => self.send_reply(now, to, message),
+            Shaped::Block(message, response) => {
+                if let Some(resource) = &to.resource {
+                    self.snapshots
+                        .store(now, (to.peer, resource.clone()), response, &self.config);
+                }
+                self.send_reply(now, to, message);
+            }
+            Shaped::DoesNotFit => {
+                log::debug!(
+                    "{}: unverified, and the answer is too large for it",
+                    to.peer
+                );
+                if to.protect {
+                    // It has run; an Echo value would invite the client to let it run again.
+                    return self.reply(now, to, Response::new(Code::UNAUTHORIZED));
+                }
+                self.reply_with_echo(now, to);
+            }
+            Shaped::PastEnd => {
+                let problem = Response::problem(
+                    Code::BAD_REQUEST,
+                    "no such block",
+                    "past the end of the body",
+                );
+                self.reply(now, to, problem);
+            }
+        }
+    }
+
+    /// Makes the requester an observer when it asked to and the application agreed.
+    fn register(&mut self, to: &ReplyTo, response: &Response) -> Option<u32> {
+        if !(to.registers && response.observe && response.code.is_success()) {
+            return None;
+        }
+        let observer = Observer {
+            resource: to.resource.clone()?,
+            szx: to.block2.map(|block| block.szx),
+            datagram_len: to.datagram_len,
+            outstanding: None,
+        };
+        // Two registrations with one token may have waited at once: the later answer stands, and no event follows,
+        // since the application would take it for the end of this one.
+        self.forget_observer(to.peer, &to.token);
+        if self
+            .observers
+            .insert((to.peer, to.token), observer, &self.config)
+        {
+            return Some(self.observers.next_sequence());
+        }
+        log::debug!("{}: no room for an observer", to.peer);
+        let (peer, token) = (to.peer, to.token);
+        self.events.push_back(Event::ObserverGone {
+            peer,
+            token,
+            reason: GoneReason::NoRoom,
+        });
+        None
+    }
+
+    /// Sends an answer as what the request allows, and remembers it for duplicates.
+    fn send_reply(&mut self, now: Now, to: &ReplyTo, mut message: Message) {
+        let key = (to.peer, to.mid);
+        let class = message.code.class();
+        let evictable = if to.protect {
+            now + self.config.dedup_protected
+        } else {
+            now
+        };
+        // 2.31 is part of a transfer that would stall without it.
+        if to.no_response & (1 << class.saturating_sub(1)) != 0 && message.code != Code::CONTINUE {
+            let ack = if to.confirmable {
+                Message::empty(Kind::Ack, to.mid).encode()
+            } else {
+                Vec::new()
+            };
+            if to.confirmable && !to.acked {
+                self.transmit(to.peer, ack.clone());
+            }
+            return self.dedup.answer(&key, ack, evictable);
+        }
+        if to.confirmable && !to.acked {
+            message.kind = Kind::Ack;
+            message.mid = to.mid;
+            let bytes = message.encode();
+            self.transmit(to.peer, bytes.clone());
+            return self.dedup.answer(&key, bytes, evictable);
+        }
+        message.mid = self
+            .outgoing
+            .next_mid(now, to.peer, &mut self.rng, &self.config);
+        if !to.confirmable {
+            message.kind = Kind::Non;
+            self.transmit(to.peer, message.encode());
+            return self.dedup.answer(&key, Vec::new(), evictable);
+        }
+        message.kind = Kind::Con;
+        let again = self.retransmissions(now, to.peer, to.datagram_len, message.encode().len());
+        self.send_confirmable(now, to.peer, &message, Purpose::Separate, again);
+        self.dedup
+            .answer(&key, Message::empty(Kind::Ack, to.mid).encode(), evictable);
+    }
+
+    /// How often a message may be repeated: to an unverified address only as long as the sum stays within the bound.
+    fn retransmissions(&self, now: Now, peer: SocketAddr, datagram_len: usize, len: usize) -> u32 {
+        if self.echo.is_verified(now, peer) {
+            return self.config.max_retransmit;
+        }
+        let sends = limits::AMPLIFICATION * datagram_len / len.max(1);
+        self.config
+            .max_retransmit
+            .min(sends.saturating_sub(1) as u32)
+    }
+
+    /// Sends a notification, confirmable. A code that is not 2.xx ends the observation with it.
+    pub fn notify(
+        &mut self,
+        now: Now,
+        peer: SocketAddr,
+        token: &Token,
+        mut response: Response,
+    ) -> Result<NotificationId, NotifyError> {
+        let limit_len = self
+            .observers
+            .get_mut(&(peer, *token))
+            .ok_or(NotifyError::Unknown)?
+            .datagram_len;
+        let limit = self.limit(now, peer, limit_len);
+        let observer = self
+            .observers
+            .get_mut(&(peer, *token))
+            .ok_or(NotifyError::Unknown)?;
+        if observer.outstanding.is_some() {
+            return Err(NotifyError::Busy);
+        }
+        if response.payload.len() > self.config.max_body {
+            log::error!(
+                "{peer}: a notification of {} bytes is too large to send",
+                response.payload.len()
+            );
+            response = Response::problem(Code::INTERNAL_SERVER_ERROR, "notification too large", "");
+        }
+        let (resource, szx) = (observer.resource.clone(), observer.szx);
+        let last = !response.code.is_success();
+        let frame = Frame {
+            token: *token,
+            block2: szx.filter(|_| !last).map(|szx| BlockValue {
+                num: 0,
+                more: false,
+                szx,
+            }),
+            observe: (!last).then(|| self.observers.next_sequence()),
+            limit,
+            szx_max: self.config.block_szx_max.min(BlockValue::SZX_MAX),
+            ..Frame::default()
+        };
+        let message = match shape::shape(response, &frame) {
+            Shaped::Whole(message) => message,
+            Shaped::Block(message, response) => {
+                self.snapshots
+                    .store(now, (peer, resource), response, &self.config);
+                message
+            }
+            // The observer's address is no longer known to receive: tell it to ask again.
+            Shaped::DoesNotFit | Shaped::PastEnd => {
+                Message::new(Kind::Con, Code::UNAUTHORIZED, 0, *token)
+            }
+        };
+        Ok(self.send_notification(now, peer, message, limit_len))
+    }
+
+    fn send_notification(
+        &mut self,
+        now: Now,
+        peer: SocketAddr,
+        mut message: Message,
+        len: usize,
+    ) -> NotificationId {
+        let id = NotificationId(self.next_id());
+        let token = message.token;
+        message.kind = Kind::Con;
+        message.mid = self
+            .outgoing
+            .next_mid(now, peer, &mut self.rng, &self.config);
+        let again = self.retransmissions(now, peer, len, message.encode().len());
+        self.send_confirmable(
+            now,
+            peer,
+            &message,
+            Purpose::Notification { token, id },
+            again,
+        );
+        if !message.code.is_success() {
+            self.observers.remove(&(peer, token));
+        } else if let Some(observer) = self.observers.get_mut(&(peer, token)) {
+            observer.outstanding = Some(message.mid);
+        }
+        id
+    }
+
+    /// Forgets an observer without telling it; it learns from Reset or silence. No event follows.
+    pub fn forget_observer(&mut self, peer: SocketAddr, token: &Token) {
+        let Some(observer) = self.observers.remove(&(peer, *token)) else {
+            return;
+        };
+        if let Some(mid) = observer.outstanding {
+            self.stop_retransmitting((peer, mid));
+        }
+    }
+
+    /// Forgets an observer, if there is one, and tells the application.
+    pub(crate) fn observer_gone(&mut self, peer: SocketAddr, token: Token, reason: GoneReason) {
+        let Some(observer) = self.observers.remove(&(peer, token)) else {
+            return;
+        };
+        if let Some(mid) = observer.outstanding {
+            self.stop_retransmitting((peer, mid));
+        }
+        self.events.push_back(Event::ObserverGone {
+            peer,
+            token,
+            reason,
+        });
+    }
+}

@@ -1,0 +1,107 @@
+//! Answers kept while a client fetches the rest of them in Block2 pieces (RFC 7959 §2.4).
+
+use std::net::SocketAddr;
+
+use crate::Now;
+use crate::code::Code;
+use crate::config::Config;
+use crate::expiry::ExpiryMap;
+use crate::limits;
+use crate::message::Response;
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Resource {
+    pub(crate) method: Code,
+    pub(crate) path: Vec<Vec<u8>>,
+    pub(crate) query: Vec<Vec<u8>>,
+}
+
+impl Resource {
+    /// The one that sorts before all others.
+    pub(crate) const fn first() -> Resource {
+        Resource {
+            method: Code::EMPTY,
+            path: Vec::new(),
+            query: Vec::new(),
+        }
+    }
+}
+
+type Key = (SocketAddr, Resource);
+
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    table: ExpiryMap<Key, Response>,
+    bytes: usize,
+}
+
+impl Snapshots {
+    pub(crate) fn new() -> Snapshots {
+        Snapshots {
+            table: ExpiryMap::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The answer that follow-ups are cut from; reading keeps it alive.
+    pub(crate) fn read(&mut self, now: Now, key: &Key) -> Option<&Response> {
+        self.table.get_live(now, key)?;
+        self.table.touch(key, now + limits::SNAPSHOT_LIFETIME);
+        self.table.get(key)
+    }
+
+    /// Keeps an answer; the oldest make room.
+    pub(crate) fn store(&mut self, now: Now, key: Key, response: Response, config: &Config) {
+        self.expire(now);
+        self.remove(&key);
+        let first = (key.0, Resource::first());
+        let own: Vec<_> = self
+            .table
+            .range_from(&first)
+            .take_while(|(other, _)| other.0 == key.0)
+            .collect();
+        if own.len() >= limits::MAX_SNAPSHOTS_PER_PEER {
+            let oldest = own
+                .iter()
+                .min_by_key(|(_, time)| *time)
+                .map(|(other, _)| (*other).clone());
+            if let Some(oldest) = oldest {
+                self.remove(&oldest);
+            }
+        }
+        let len = response.payload.len();
+        while self.table.len() >= config.snapshots_max
+            || self.bytes + len > config.snapshot_bytes_max
+        {
+            let Some((_, oldest)) = self.table.pop_oldest() else {
+                log::debug!("{}: no room for a snapshot of {len} bytes", key.0);
+                return;
+            };
+            self.bytes -= oldest.payload.len();
+        }
+        self.bytes += len;
+        self.table
+            .insert(key, now + limits::SNAPSHOT_LIFETIME, response);
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key) {
+        if let Some(response) = self.table.remove(key) {
+            self.bytes -= response.payload.len();
+        }
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Now> {
+        self.table.next_expiry()
+    }
+
+    pub(crate) fn expire(&mut self, now: Now) {
+        while let Some((_, response)) = self.table.pop_expired(now) {
+            self.bytes -= response.payload.len();
+        }
+    }
+}

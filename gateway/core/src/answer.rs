@@ -1,0 +1,107 @@
+//! What the gateway says: the one place where an error becomes a CoAP code.
+
+use sga_coap::{Code, Response};
+use sga_schema::{Message, SchemaError, VERSION};
+
+use crate::limits::{BUSY_RETRY_S, FULL_RETRY_S};
+use crate::storage::StoreError;
+
+/// `application/cbor`.
+pub(crate) const CBOR: u16 = 60;
+
+/// Why a request is refused, by whose fault it is.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The peer's: it does not decode.
+    Malformed(SchemaError),
+    /// The peer's: it does not open or verify, or names what is not there. Nobody is told which.
+    NotOpened,
+    /// The peer's: Content-Format other than 60.
+    Format,
+    /// The peer's: the client wants another format than there is.
+    Accept,
+    /// The peer's: FETCH and POST want a body that this path has.
+    Method,
+    /// Nobody's: the name belongs to another key.
+    Taken,
+    /// The device's: it has no suite that the gateway serves.
+    NoCommonSuite,
+    /// The device's: another message was stored under this sequence number.
+    Conflict,
+    /// Nobody's: no room for this at the moment.
+    Full,
+    /// Nobody's: too many requests wait for the same thing, or in all.
+    Busy,
+    /// Ours: the store could not do it.
+    Store(StoreError),
+}
+
+impl From<SchemaError> for Refusal {
+    fn from(error: SchemaError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl Refusal {
+    pub(crate) fn into_response(self) -> Response {
+        match self {
+            Self::Malformed(SchemaError::UnknownVersion(_)) => {
+                Response::problem(Code::BAD_REQUEST, "unknown version", &format!("served: {VERSION}"))
+            }
+            Self::Malformed(error) => Response::problem(Code::BAD_REQUEST, "malformed", &error.to_string()),
+            Self::NotOpened => Response::problem(
+                Code::UNAUTHORIZED,
+                "not accepted",
+                "it does not open or verify here; attach again, or register again with your key",
+            ),
+            Self::Format => Response::problem(
+                Code::UNSUPPORTED_CONTENT_FORMAT,
+                "wrong Content-Format",
+                "send application/cbor (60)",
+            ),
+            Self::Accept => {
+                Response::problem(Code::NOT_ACCEPTABLE, "not available in that format", "accept application/cbor (60)")
+            }
+            Self::Method => Response::problem(Code::METHOD_NOT_ALLOWED, "method not allowed", "see docs/protocol.md"),
+            Self::Taken => Response::problem(
+                Code::CONFLICT,
+                "taken",
+                "this id is registered with another key or other suites; use another id, or prove the old key",
+            ),
+            Self::NoCommonSuite => {
+                Response::problem(Code::UNPROCESSABLE_ENTITY, "no common suite", "the package names the suites served")
+            }
+            Self::Conflict => Response::problem(
+                Code::CONFLICT,
+                "another message was stored",
+                "this sequence number was used for another message or is too old; start a new run",
+            ),
+            Self::Full => Response::problem(Code::SERVICE_UNAVAILABLE, "no room", "the mailbox is full; try later")
+                .with_max_age(FULL_RETRY_S),
+            Self::Busy => {
+                Response::problem(Code::TOO_MANY_REQUESTS, "too many requests", "try later").with_max_age(BUSY_RETRY_S)
+            }
+            Self::Store(StoreError::Full) => {
+                Response::problem(Code::SERVICE_UNAVAILABLE, "no room", "the gateway's disk is full; try later")
+                    .with_max_age(FULL_RETRY_S)
+            }
+            Self::Store(StoreError::Failed(_)) => {
+                Response::problem(Code::SERVICE_UNAVAILABLE, "not stored", "the gateway's store failed; try later")
+                    .with_max_age(FULL_RETRY_S)
+            }
+        }
+    }
+}
+
+/// The encoding of one of our own messages.
+pub(crate) fn encoded<'a, T: Message<'a>>(message: &T) -> Vec<u8> {
+    let mut bytes = vec![0; sga_schema::encoded_len(message)];
+    let len = sga_schema::encode(message, &mut bytes).expect("the buffer has the encoded length");
+    bytes.truncate(len);
+    bytes
+}
+
+/// An answer with a body.
+pub(crate) fn answer(code: Code, payload: Vec<u8>) -> Response {
+    Response::new(code).with_payload(CBOR, payload)
+}

@@ -1,0 +1,339 @@
+//! The inbox: attaches, acknowledgements, and what observers are told.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use sga_coap::{Code, NotifyError, Now, Response, Token};
+use sga_crypto::steps;
+use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, ItemsWriter, NextAttach};
+
+use crate::answer::{Refusal, answer, encoded};
+use crate::gateway::Gateway;
+use crate::limits::ATTACHMENTS_MAX;
+use crate::record::{DeviceRecord, Record};
+use crate::storage::{DeviceIndex, Key, StoredItem, Want};
+use crate::suite::{aead, open_copy};
+use crate::task::{Lock, Plan, Step, Stop, Task, Then};
+
+/// What an Inbox costs beside its items: arrays, counter, tag, next ticket and generation.
+const OVERHEAD_BYTES: usize = 64;
+
+/// A device that is attached: what the gateway forgets when it stops.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    nonce: [u8; 8],
+    request_hash: [u8; 32],
+    peer: SocketAddr,
+    token: Token,
+    observing: bool,
+    /// The next c: each payload under `nonce` has its own.
+    counter: u32,
+    block_bytes: usize,
+    /// The highest number handed out since.
+    sent_up_to: u32,
+    /// A notification that was not acknowledged yet.
+    outstanding: bool,
+    /// A notification is being put together.
+    building: bool,
+    used: u64,
+}
+
+/// What a commit of an attach leads to.
+#[derive(Debug)]
+pub(crate) struct NewAttachment {
+    device: DeviceIndex,
+    record: Arc<DeviceRecord>,
+    nonce: [u8; 8],
+    request_hash: [u8; 32],
+    peer: SocketAddr,
+    token: Token,
+    observing: bool,
+    block_bytes: usize,
+    items: Vec<StoredItem>,
+}
+
+/// Who is attached.
+pub(crate) struct Attachments {
+    by_device: HashMap<DeviceIndex, Attachment>,
+    by_observer: HashMap<(SocketAddr, Token), DeviceIndex>,
+    capacity: usize,
+    turn: u64,
+}
+
+impl Attachments {
+    pub(crate) fn new() -> Self {
+        Self { by_device: HashMap::new(), by_observer: HashMap::new(), capacity: ATTACHMENTS_MAX, turn: 0 }
+    }
+
+    fn get(&mut self, device: DeviceIndex) -> Option<&mut Attachment> {
+        self.turn += 1;
+        let attachment = self.by_device.get_mut(&device)?;
+        attachment.used = self.turn;
+        Some(attachment)
+    }
+
+    /// Ends an attachment; returns its observer, if any.
+    pub(crate) fn remove(&mut self, device: DeviceIndex) -> Option<(SocketAddr, Token)> {
+        let old = self.by_device.remove(&device)?;
+        let observer = (old.peer, old.token);
+        self.by_observer.remove(&observer).map(|_| observer)
+    }
+
+    fn insert(&mut self, device: DeviceIndex, mut attachment: Attachment) {
+        if self.by_device.len() >= self.capacity {
+            let oldest = self.by_device.iter().min_by_key(|(_, attachment)| attachment.used).map(|(&device, _)| device);
+            if let Some(oldest) = oldest {
+                self.remove(oldest);
+            }
+        }
+        self.turn += 1;
+        attachment.used = self.turn;
+        if attachment.observing {
+            self.by_observer.insert((attachment.peer, attachment.token), device);
+        }
+        self.by_device.insert(device, attachment);
+    }
+
+    /// The observer is gone; its device may still acknowledge.
+    pub(crate) fn stop_observing(&mut self, peer: SocketAddr, token: Token) {
+        if let Some(attachment) =
+            self.by_observer.remove(&(peer, token)).and_then(|device| self.by_device.get_mut(&device))
+        {
+            attachment.observing = false;
+            attachment.outstanding = false;
+        }
+    }
+
+    /// A notification was acknowledged: whose.
+    pub(crate) fn notified(&mut self, peer: SocketAddr, token: Token) -> Option<DeviceIndex> {
+        let device = *self.by_observer.get(&(peer, token))?;
+        self.get(device)?.outstanding = false;
+        Some(device)
+    }
+
+    /// The highest number that an observer was told of, if it may be told more now.
+    pub(crate) fn may_notify(&self, device: DeviceIndex) -> Option<u32> {
+        let attachment = self.by_device.get(&device)?;
+        let free = attachment.observing && !attachment.outstanding && !attachment.building;
+        free.then_some(attachment.sent_up_to)
+    }
+
+    pub(crate) fn set_building(&mut self, device: DeviceIndex, building: bool) {
+        if let Some(attachment) = self.by_device.get_mut(&device) {
+            attachment.building = building;
+        }
+    }
+}
+
+impl<R: CryptoRng> Gateway<R> {
+    /// The device that a ticket locates.
+    fn located(&mut self, ticket: &[u8; 16]) -> Result<(DeviceIndex, Arc<DeviceRecord>), Stop> {
+        let index = self.tickets.locate(ticket).ok_or(Refusal::NotOpened)?;
+        let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
+        Ok((index, device))
+    }
+
+    pub(crate) fn step_attach(&mut self, now: Now, task: &mut Task) -> Result<Step, Stop> {
+        let request = task.origin().payload.clone();
+        let attach: Attach<'_> = sga_schema::decode(&request)?;
+        let (index, device) = self.located(&attach.ticket)?;
+        let key = steps::attach(aead(device.suite), &device.registered_key, &attach.nonce);
+        let secret: AttachSecret = sga_schema::decode(&open_copy(key, attach.sealed)?)?;
+        self.locks.take(task, &[Lock::Device(index)])?;
+        // Taken only now: whoever held the lock may have changed the record.
+        let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
+        if secret.attach_number <= device.attach_number {
+            return self.attach_again(now, task, index, &device);
+        }
+        let highest = self.mailboxes.get(index)?.highest();
+        let in_step = secret.generation == self.meta.generation && secret.cursor <= highest;
+        let cursor = if in_step { secret.cursor.max(device.acknowledged) } else { device.acknowledged };
+        let block_bytes = task.origin().block_bytes;
+        let Some(items) = task.scratch.items.take() else {
+            return Ok(Step::Load(vec![items_from(index, cursor, block_bytes)]));
+        };
+        let mut changed = device.duplicate();
+        changed.attach_number = secret.attach_number;
+        changed.accept = secret.accept;
+        changed.acknowledged = cursor;
+        let record = Arc::new(changed);
+        let mut plan = Plan::default();
+        plan.put(Key::Device(index), Record::Device(record.clone()));
+        if cursor > device.acknowledged {
+            plan.acknowledge(index, cursor);
+        }
+        let origin = task.origin();
+        plan.then = Then::Attach(Box::new(NewAttachment {
+            device: index,
+            record,
+            nonce: attach.nonce,
+            request_hash: origin.hash,
+            peer: origin.peer,
+            token: origin.token,
+            observing: origin.observe,
+            block_bytes,
+            items,
+        }));
+        Ok(Step::Commit(plan))
+    }
+
+    /// The same attach once more: its answer was lost, and with it perhaps what the endpoint remembered.
+    fn attach_again(
+        &mut self,
+        now: Now,
+        task: &mut Task,
+        index: DeviceIndex,
+        device: &DeviceRecord,
+    ) -> Result<Step, Stop> {
+        let (peer, token, hash, observe) =
+            (task.origin().peer, task.origin().token, task.origin().hash, task.origin().observe);
+        let block_bytes = task.origin().block_bytes;
+        let same = self.attachments.get(index).is_some_and(|a| a.request_hash == hash && a.peer == peer);
+        if !same {
+            return Err(Refusal::NotOpened.into());
+        }
+        let Some(items) = task.scratch.items.take() else {
+            return Ok(Step::Load(vec![items_from(index, device.acknowledged, block_bytes)]));
+        };
+        if let Some(mut attachment) = self.attachments.by_device.remove(&index) {
+            self.attachments.by_observer.remove(&(attachment.peer, attachment.token));
+            if attachment.token != token {
+                self.endpoint.forget_observer(peer, &attachment.token);
+            }
+            attachment.token = token;
+            attachment.observing = observe;
+            attachment.outstanding = false;
+            self.attachments.insert(index, attachment);
+        }
+        let response = self.attach_answer(now, index, device, &items).ok_or(Refusal::NotOpened)?;
+        Ok(Step::Reply(response))
+    }
+
+    /// The commit of an attach is done.
+    pub(crate) fn attach_done(&mut self, now: Now, new: NewAttachment) -> Response {
+        if let Some((peer, token)) = self.attachments.remove(new.device)
+            && (peer, token) != (new.peer, new.token)
+        {
+            self.endpoint.forget_observer(peer, &token);
+        }
+        // Its seal was new, so the device is really there.
+        self.endpoint.mark_verified(new.peer, now);
+        let attachment = Attachment {
+            nonce: new.nonce,
+            request_hash: new.request_hash,
+            peer: new.peer,
+            token: new.token,
+            observing: new.observing,
+            counter: 0,
+            block_bytes: new.block_bytes,
+            sent_up_to: new.record.acknowledged,
+            outstanding: false,
+            building: false,
+            used: 0,
+        };
+        self.attachments.insert(new.device, attachment);
+        self.attach_answer(now, new.device, &new.record, &new.items)
+            .unwrap_or_else(|| Refusal::NotOpened.into_response())
+    }
+
+    fn attach_answer(
+        &mut self,
+        _now: Now,
+        index: DeviceIndex,
+        device: &DeviceRecord,
+        items: &[StoredItem],
+    ) -> Option<Response> {
+        let next = NextAttach { ticket: self.new_ticket(index), generation: self.meta.generation };
+        let attachment = self.attachments.get(index)?;
+        let response = answer(Code::CONTENT, represent(attachment, device, items, Some(next)));
+        Some(if attachment.observing { response.with_observe() } else { response })
+    }
+
+    pub(crate) fn step_acknowledge(&mut self, task: &mut Task) -> Result<Step, Stop> {
+        let request = task.origin().payload.clone();
+        let ack: Ack<'_> = sga_schema::decode(&request)?;
+        let (index, device) = self.located(&ack.ticket)?;
+        let Some(attachment) = self.attachments.get(index) else { return Err(Refusal::NotOpened.into()) };
+        let sent_up_to = attachment.sent_up_to;
+        let key = steps::ack(aead(device.suite), &device.registered_key, &attachment.nonce, ack.counter);
+        let AckSecret { cursor } = sga_schema::decode(&open_copy(key, ack.sealed)?)?;
+        self.locks.take(task, &[Lock::Device(index)])?;
+        let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
+        if cursor <= device.acknowledged || cursor > sent_up_to {
+            return Ok(Step::Reply(Response::new(Code::CHANGED)));
+        }
+        self.mailboxes.get(index)?;
+        let mut changed = device.duplicate();
+        changed.acknowledged = cursor;
+        let mut plan = Plan::default();
+        plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
+        plan.acknowledge(index, cursor);
+        Ok(plan.respond(Response::new(Code::CHANGED)))
+    }
+
+    pub(crate) fn step_notify(&mut self, now: Now, index: DeviceIndex, task: &mut Task) -> Result<Step, Stop> {
+        let Some(device) = self.cache.device(index)? else { return Ok(Step::Done) };
+        self.mailboxes.get(index)?;
+        let Some(attachment) = self.attachments.get(index) else { return Ok(Step::Done) };
+        if !attachment.observing || attachment.outstanding {
+            return Ok(Step::Done);
+        }
+        let Some(items) = task.scratch.items.take() else {
+            return Ok(Step::Load(vec![items_from(index, device.acknowledged, attachment.block_bytes)]));
+        };
+        let before = attachment.sent_up_to;
+        let (peer, token) = (attachment.peer, attachment.token);
+        let payload = represent(attachment, &device, &items, None);
+        if attachment.sent_up_to == before {
+            return Ok(Step::Done);
+        }
+        match self.endpoint.notify(now, peer, &token, answer(Code::CONTENT, payload)) {
+            Ok(_) => self.attachments.by_device.entry(index).and_modify(|a| a.outstanding = true),
+            // Not sent: it is told again when the one before is acknowledged.
+            Err(NotifyError::Busy) => self.attachments.by_device.entry(index).and_modify(|a| {
+                a.outstanding = true;
+                a.sent_up_to = before;
+            }),
+            Err(NotifyError::Unknown) => {
+                self.attachments.stop_observing(peer, token);
+                return Ok(Step::Done);
+            }
+        };
+        Ok(Step::Done)
+    }
+}
+
+fn items_from(mailbox: DeviceIndex, acknowledged: u32, block_bytes: usize) -> Want {
+    let room = block_bytes.saturating_sub(OVERHEAD_BYTES);
+    // An item takes at least 8 bytes.
+    Want::Items { mailbox, from: acknowledged + 1, items_max: room / 8 + 1, bytes_max: room }
+}
+
+/// Seals what a device is to see: the oldest items that fit one block, or one larger one.
+fn represent(
+    attachment: &mut Attachment,
+    device: &DeviceRecord,
+    items: &[StoredItem],
+    next: Option<NextAttach>,
+) -> Vec<u8> {
+    let room = attachment.block_bytes.saturating_sub(OVERHEAD_BYTES);
+    let first = items.first().map_or(0, |item| item.body.len() + 32);
+    let limit = room.max(first);
+    let mut plaintext = vec![0; limit + OVERHEAD_BYTES];
+    let mut writer = ItemsWriter::new(&mut plaintext, limit);
+    for item in items {
+        if !writer.push(item.number, item.kind, &item.body) {
+            break;
+        }
+        attachment.sent_up_to = attachment.sent_up_to.max(item.number);
+    }
+    let len = writer.finish(next);
+    plaintext.resize(len + sga_crypto::TAG_LEN_MAX, 0);
+    let counter = attachment.counter;
+    attachment.counter += 1;
+    let key = steps::inbox(aead(device.suite), &device.registered_key, &attachment.nonce, counter);
+    let sealed = key.seal(&mut plaintext, len).expect("the buffer has room for the tag");
+    encoded(&Inbox { counter, sealed: &plaintext[..sealed] })
+}

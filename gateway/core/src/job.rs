@@ -1,0 +1,152 @@
+//! Public-key work as values: the core asks, the shell's accelerator (the paper's CA) runs, the result comes back by id.
+
+use sga_crypto::{Element, GroupId, Secret, Seed, accelerator, steps};
+use sga_schema::Role;
+
+/// The gateway's key pair as the accelerator needs it.
+#[derive(Debug)]
+pub struct KeyPair {
+    /// The group of the gateway's profile.
+    pub group: GroupId,
+    /// PR.
+    pub secret: Seed,
+    /// PK.
+    pub public: Element,
+}
+
+/// What a `pk(…)` was made for; part of its context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Registration under the package with this hash.
+    Register([u8; 32]),
+    /// A1 and A3.
+    Negotiate,
+}
+
+/// A Half as it stands inside its seals, to be verified (B4).
+#[derive(Clone, Debug)]
+pub struct HalfInput {
+    /// N.
+    pub element: Vec<u8>,
+    /// F_G(r); empty in the compact profile.
+    pub trapdoor: Vec<u8>,
+    /// f or f8 under K.
+    pub tag: Vec<u8>,
+    /// Who made it.
+    pub role: Role,
+    /// Its run.
+    pub run: u32,
+    /// th_A.
+    pub th_a: [u8; 32],
+}
+
+/// What to compute.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "few exist at a time, and elements are not worth an allocation")]
+pub enum Work {
+    /// Open a `pk(…)`.
+    Open {
+        /// enc ‖ ct.
+        bytes: Vec<u8>,
+        /// Its context.
+        purpose: Purpose,
+    },
+    /// B4 for the first Half of a run.
+    Verify(HalfInput),
+    /// B4 for the second, and B5.
+    Close {
+        /// The second Half.
+        half: HalfInput,
+        /// N of the other end, verified before.
+        other: Element,
+        /// R_s.
+        session_secret: Seed,
+    },
+}
+
+/// A Half that was verified: only the accelerator makes one.
+#[derive(Debug)]
+pub struct VerifiedHalf {
+    /// N.
+    pub element: Element,
+    /// K'.
+    pub key: Secret<32>,
+}
+
+/// B4 and B5 done.
+#[derive(Debug)]
+pub struct Closed {
+    /// The second Half.
+    pub half: VerifiedHalf,
+    /// Y for the end that made the second Half.
+    pub y_own: Element,
+    /// Y for the other end.
+    pub y_other: Element,
+}
+
+/// What came of a [`Work`]. `None`: it did not open or verify; which check failed is nobody's business.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "few exist at a time, and elements are not worth an allocation")]
+pub enum Outcome {
+    /// Of `Open`: the plaintext.
+    Opened(Option<Vec<u8>>),
+    /// Of `Verify`.
+    Verified(Option<VerifiedHalf>),
+    /// Of `Close`.
+    Closed(Option<Closed>),
+}
+
+/// One piece of work for the accelerator.
+#[derive(Debug)]
+pub struct Job {
+    /// Comes back with the outcome.
+    pub id: u64,
+    /// What.
+    pub work: Work,
+}
+
+impl Work {
+    /// Does the work. Slow: for the accelerator's threads, or for a simulation.
+    #[must_use]
+    pub fn run(self, keys: &KeyPair) -> Outcome {
+        match self {
+            Self::Open { bytes, purpose } => Outcome::Opened(open(keys, &bytes, purpose)),
+            Self::Verify(half) => Outcome::Verified(verify(keys, &half)),
+            Self::Close { half, other, session_secret } => Outcome::Closed(close(keys, &half, &other, &session_secret)),
+        }
+    }
+}
+
+fn open(keys: &KeyPair, bytes: &[u8], purpose: Purpose) -> Option<Vec<u8>> {
+    let purpose = match purpose {
+        Purpose::Register(package_hash) => sga_crypto::PkPurpose::Register { package_hash },
+        Purpose::Negotiate => sga_crypto::PkPurpose::Negotiate,
+    };
+    let mut out = vec![0; bytes.len()];
+    let len = steps::pk_open(keys.group, &keys.secret, &keys.public, purpose, bytes, &mut out).ok()?;
+    out.truncate(len);
+    Some(out)
+}
+
+fn verify(keys: &KeyPair, half: &HalfInput) -> Option<VerifiedHalf> {
+    let verified = accelerator::verify_half(
+        keys.group,
+        &keys.secret,
+        &keys.public,
+        &half.element,
+        &half.trapdoor,
+        &half.tag,
+        half.role.id(),
+        half.run,
+        &half.th_a,
+    )
+    .ok()?;
+    Some(VerifiedHalf { element: verified.element, key: verified.key })
+}
+
+fn close(keys: &KeyPair, half: &HalfInput, other: &Element, session_secret: &Seed) -> Option<Closed> {
+    let own = verify(keys, half)?;
+    let y_own = keys.group.exp(other, session_secret);
+    let y_other = keys.group.exp(&own.element, session_secret);
+    Some(Closed { half: own, y_own, y_other })
+}

@@ -1,0 +1,34 @@
+//! What the gateway decides, as pure state machines: registry, inboxes, negotiation, key exchange, messages.
+//!
+//! Datagrams, completions and the time go in; datagrams, loads, jobs, commits and the next deadline come out. There is no clock,
+//! socket, thread, disk or global random source here, so a whole network runs in simulated time from one seed.
+//!
+//! Guarantees: an answer that claims something is stored is given only when the store has said so; a datagram that fails a check
+//! changes nothing; everything is bounded ([`limits`]).
+
+mod answer;
+mod cache;
+mod expiry;
+mod gateway;
+mod inbox;
+mod job;
+mod kex;
+pub mod limits;
+mod mailbox;
+mod message;
+mod negotiate;
+mod record;
+mod register;
+mod route;
+mod settings;
+mod storage;
+mod suite;
+mod task;
+mod ticket;
+
+pub use gateway::{Deadline, Gateway};
+pub use job::{Closed, HalfInput, Job, KeyPair, Outcome, Purpose, VerifiedHalf, Work};
+pub use record::{Meta, RecordError};
+pub use settings::{Boot, Enrolment, GatewayKeys, Settings, pin};
+pub use sga_coap::{Now, Transmit};
+pub use storage::{Change, Commit, DeviceIndex, Found, ItemMeta, Key, Load, StoreError, StoredItem, Want};

@@ -1,0 +1,68 @@
+//! Every bound of the gateway's core, with its reason. `docs/limits.md` lists them for operators.
+
+use core::time::Duration;
+
+/// Requests that wait for a load, a job or a commit, in all. One costs about 2 KiB; more than this is a store that has stopped.
+pub const TASKS_MAX: usize = 4_096;
+
+/// Tasks that wait for one device, session or pair. A device has one request in flight (NSTART 1); the rest is slack for retries.
+pub const WAITERS_MAX: usize = 16;
+
+/// Records in the cache. About 1 KiB each in the compact profile.
+pub const CACHE_RECORDS_MAX: usize = 65_536;
+
+/// Mailboxes whose index is in memory.
+pub const MAILBOXES_MAX: usize = 65_536;
+
+/// Devices that are attached at a time; when full the one longest unused is dropped and has to attach again.
+pub const ATTACHMENTS_MAX: usize = 65_536;
+
+/// Items in one mailbox that are not invitations, keys or answers of a negotiation.
+pub const MAILBOX_MESSAGES_MAX: usize = 256;
+
+/// Items in one mailbox in all: what is above the messages' part is reserved for the protocol's own items.
+pub const MAILBOX_ITEMS_MAX: usize = MAILBOX_MESSAGES_MAX + 64;
+
+/// Bytes of bodies in one mailbox.
+pub const MAILBOX_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of bodies that messages may use: the rest is reserved like [`MAILBOX_ITEMS_MAX`]'s.
+pub const MAILBOX_MESSAGE_BYTES_MAX: usize = MAILBOX_BYTES_MAX - (64 << 10);
+
+/// Invitations in one mailbox.
+pub const INVITATIONS_MAX: usize = sga_schema::limits::INVITATIONS_MAX;
+
+/// An invitation that nobody answered is told to the one who sent it, and forgotten.
+pub const INVITATION_LIFETIME: Duration = Duration::from_secs(3_600);
+
+/// How long a run may stay half open.
+pub const RUN_LIFETIME: Duration = Duration::from_secs(3_600);
+
+/// How often invitations are looked through for such as ran out.
+pub const EXPIRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Invitations that one look removes at most; the rest goes with the next.
+pub const EXPIRY_BATCH_MAX: usize = 64;
+
+/// How often the gateway's uptime is written down. Ages are kept in it, since a Pi has no clock that can be trusted.
+pub const UPTIME_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Sequence numbers whose tags are remembered for each leg and run.
+pub const WINDOW_LEN: usize = 64;
+
+/// Runs of a session whose messages are accepted: the current one and the one before.
+pub const RUNS_KEPT: usize = 2;
+
+/// Tries to draw a handle that is not taken.
+pub const HANDLE_TRIES_MAX: u8 = 8;
+
+/// Seconds in Max-Age when a mailbox or the store is full.
+pub const FULL_RETRY_S: u32 = 30;
+
+/// Seconds in Max-Age when too many requests wait.
+pub const BUSY_RETRY_S: u32 = 2;
+
+const _: () = assert!(MAILBOX_MESSAGES_MAX < MAILBOX_ITEMS_MAX);
+const _: () = assert!(MAILBOX_MESSAGE_BYTES_MAX > sga_schema::limits::CIPHERTEXT_LEN_MAX);
+const _: () = assert!(INVITATIONS_MAX < MAILBOX_ITEMS_MAX - MAILBOX_MESSAGES_MAX);
+const _: () = assert!(WINDOW_LEN <= 64, "the window's bits are a u64");

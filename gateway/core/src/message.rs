@@ -1,0 +1,54 @@
+//! Message delivery (4.5): stored, then said to be stored, then handed to the other end.
+
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use sga_coap::{Code, Now};
+use sga_crypto::steps;
+use sga_schema::{MessageItem, MessagePost, Tag8, kind};
+use subtle::ConstantTimeEq;
+
+use crate::answer::{Refusal, answer, encoded};
+use crate::gateway::Gateway;
+use crate::record::{Record, Seen};
+use crate::storage::Key;
+use crate::task::{Lock, Plan, Step, Stop, Task};
+
+impl<R: CryptoRng> Gateway<R> {
+    pub(crate) fn step_message(&mut self, now: Now, task: &mut Task) -> Result<Step, Stop> {
+        let request = task.origin().payload.clone();
+        let post: MessagePost<'_> = sga_schema::decode(&request)?;
+        let leg = self.cache.leg(post.handle)?.ok_or(Refusal::NotOpened)?;
+        let session = self.cache.session(leg.session)?.ok_or(Refusal::NotOpened)?;
+        let keys = session.hop_keys(post.run).ok_or(Refusal::NotOpened)?;
+        let key = &keys[leg.role as usize];
+        let expected = steps::hop_tag(key, &post.handle.0, post.run, post.sequence, post.ciphertext);
+        if !bool::from(expected.ct_eq(&post.hop_tag)) {
+            return Err(Refusal::NotOpened.into());
+        }
+        self.locks.take(task, &[Lock::Leg(post.handle)])?;
+        let stored =
+            answer(Code::CHANGED, encoded(&Tag8(steps::stored_tag(key, &post.handle.0, post.run, post.sequence))));
+        let window = self.cache.window(post.handle)?;
+        match window.look(post.run, post.sequence, &post.hop_tag) {
+            Seen::Same => return Ok(Step::Reply(stored)),
+            Seen::Other => return Err(Refusal::Conflict.into()),
+            Seen::New => {}
+        }
+        let receiver = session.end(leg.role.other());
+        let item = MessageItem {
+            handle: receiver.handle,
+            run: post.run,
+            sequence: post.sequence,
+            ciphertext: post.ciphertext,
+        };
+        let mut changed = (*window).clone();
+        changed.note(post.run, post.sequence, post.hop_tag);
+        let mut plan = Plan::default();
+        plan.put(Key::Window(post.handle), Record::Window(Arc::new(changed)));
+        if self.append(now, &mut plan, receiver.index, kind::MESSAGE, encoded(&item))?.is_none() {
+            return Err(Refusal::Full.into());
+        }
+        Ok(plan.respond(stored))
+    }
+}

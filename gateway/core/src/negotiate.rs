@@ -1,0 +1,412 @@
+//! Negotiation (4.3): A1 invites, A2 is its item, A3 answers, A4 is the item of that.
+
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use sga_coap::{Code, Now};
+use sga_crypto::{Secret, steps};
+use sga_schema::{
+    A1, A1Reason, A1Refusal, A3, A4Reason, A4Secret, Accept, AgreedItem, Handle, HandlePlain, InvitationItem,
+    NegotiateSecret, NotAgreedItem, Role, Sealed, Suite, Tag8, VERSION, kind,
+};
+use subtle::ConstantTimeEq;
+
+use crate::answer::{Refusal, answer, encoded};
+use crate::cache::pair_key;
+use crate::gateway::Gateway;
+use crate::job::{Outcome, Purpose, Work};
+use crate::limits::{FULL_RETRY_S, HANDLE_TRIES_MAX, INVITATION_LIFETIME};
+use crate::record::{DeviceRecord, End, LegRecord, PairRecord, Record, SessionRecord, Stage, StoredAnswer};
+use crate::storage::{DeviceIndex, Key};
+use crate::suite::{aead, seal};
+use crate::task::{Lock, Plan, Step, Stop, Task};
+
+/// An A1 that verifies: only [`Gateway::verify_invite`] makes one.
+struct Invite {
+    a1: A1,
+    initiator: (DeviceIndex, Arc<DeviceRecord>),
+    /// k_t^i.
+    temporary_key: Secret<16>,
+}
+
+/// An A3 that verifies: only [`Gateway::verify_reply`] makes one.
+struct Reply {
+    a3: A3,
+    session: Arc<SessionRecord>,
+    /// k_t^j.
+    temporary_key: Secret<16>,
+}
+
+impl<R: CryptoRng> Gateway<R> {
+    pub(crate) fn step_negotiate(&mut self, now: Now, task: &mut Task) -> Result<Step, Stop> {
+        let request = task.origin().payload.clone();
+        let Sealed(sealed) = sga_schema::decode(&request)?;
+        match task.scratch.outcome.take() {
+            Some(Outcome::Opened(Some(plaintext))) => task.scratch.plaintext = Some(plaintext),
+            Some(_) => return Err(Refusal::NotOpened.into()),
+            None => {}
+        }
+        let Some(plaintext) = &task.scratch.plaintext else {
+            return Ok(Step::Job(Work::Open { bytes: sealed.to_vec(), purpose: Purpose::Negotiate }));
+        };
+        match sga_schema::decode(plaintext)? {
+            NegotiateSecret::Invite(a1) => {
+                let invite = self.verify_invite(a1)?;
+                self.handle_invite(now, task, &invite)
+            }
+            NegotiateSecret::Reply(a3) => {
+                let reply = self.verify_reply(a3)?;
+                self.handle_reply(now, task, &reply)
+            }
+        }
+    }
+
+    fn verify_invite(&mut self, a1: A1) -> Result<Invite, Stop> {
+        let (index, device) = self.cache.named(a1.id_i)?.ok_or(Refusal::NotOpened)?;
+        let expected = steps::a1_tag(
+            &device.registered_key,
+            a1.request_number,
+            &a1.nonce_i,
+            &a1.masked,
+            a1.id_i.as_bytes(),
+            a1.id_j.as_bytes(),
+            a1.suite.id(),
+            self.settings.gateway_id.as_bytes(),
+        );
+        if !bool::from(expected.ct_eq(&a1.tag)) {
+            return Err(Refusal::NotOpened.into());
+        }
+        let temporary_key = Secret::new(steps::a1_mask(&device.registered_key, &a1.nonce_i, &a1.masked));
+        Ok(Invite { a1, initiator: (index, device), temporary_key })
+    }
+
+    fn handle_invite(&mut self, now: Now, task: &mut Task, invite: &Invite) -> Result<Step, Stop> {
+        let index = invite.initiator.0;
+        let peer = self.cache.named(invite.a1.id_j)?;
+        match &peer {
+            Some((peer, _)) => {
+                self.locks.take(task, &[Lock::Device(index), Lock::pair(index, *peer)])?;
+            }
+            None => self.locks.take(task, &[Lock::Device(index)])?,
+        }
+        let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
+        if invite.a1.request_number <= device.request_number {
+            return repeated(task, &device, invite.a1.request_number);
+        }
+        let Some((peer_index, peer)) = peer else {
+            return Ok(self.refuse_invite(task, invite, &device, Code::NOT_FOUND, A1Reason::NoSuchPeer, 0));
+        };
+        if peer_index == index {
+            return Ok(self.refuse_invite(task, invite, &device, Code::FORBIDDEN, A1Reason::Yourself, 0));
+        }
+        let pair = self.cache.pair(index, peer_index)?;
+        let common = device.suites.intersect(peer.suites).intersect(self.settings.suites);
+        if !common.contains(invite.a1.suite) {
+            let (code, reason) = (Code::UNPROCESSABLE_ENTITY, A1Reason::NoCommonSuite);
+            return Ok(self.refuse_invite(task, invite, &device, code, reason, common.bits()));
+        }
+        let welcome = match peer.accept {
+            Accept::All => true,
+            Accept::Known => pair.current.is_some(),
+            Accept::None => false,
+        };
+        if !welcome {
+            return Ok(self.refuse_invite(task, invite, &device, Code::FORBIDDEN, A1Reason::PeerRefuses, 0));
+        }
+        // All that may stop this handler comes before the first reservation.
+        let handles = self.draw_handles(task)?;
+        self.mailboxes.get(peer_index)?;
+        let mut plan = Plan::default();
+        if let Some(pending) = pair.pending
+            && !self.clear_pending(now, &mut plan, invite, pending)?
+        {
+            return Ok(self.refuse_invite(task, invite, &device, Code::CONFLICT, A1Reason::Crossing, 0));
+        }
+        self.invite(now, task, invite, handles, (index, &device), peer_index, pair, plan)
+    }
+
+    /// Takes the invitation that waits between two devices out of the way of a new one; false if it goes before it.
+    fn clear_pending(&mut self, now: Now, plan: &mut Plan, invite: &Invite, pending: Handle) -> Result<bool, Stop> {
+        let Some(session) = self.cache.session(pending)? else { return Ok(true) };
+        let Stage::Invited { item, due_s } = session.stage else { return Ok(true) };
+        let [initiator, responder] = &session.ends;
+        let crossing = initiator.id == invite.a1.id_j;
+        let over = due_s <= self.uptime_s(now);
+        if crossing && !over && initiator.id < responder.id {
+            return Ok(false);
+        }
+        self.mailboxes.get(initiator.index)?;
+        self.mailboxes.get(responder.index)?;
+        plan.remove_item(responder.index, item);
+        drop_session(plan, &session);
+        plan.changes.push(crate::storage::Change::Delete(Key::Pending { due_s, session: pending }));
+        if crossing {
+            self.append_not_agreed(now, plan, &session, if over { A4Reason::TimedOut } else { A4Reason::Withdrawn })?;
+        }
+        Ok(true)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that an invitation is made from")]
+    fn invite(
+        &mut self,
+        now: Now,
+        task: &Task,
+        invite: &Invite,
+        [handle_i, handle_j]: [Handle; 2],
+        (index, device): (DeviceIndex, &DeviceRecord),
+        peer: DeviceIndex,
+        pair: PairRecord,
+        mut plan: Plan,
+    ) -> Result<Step, Stop> {
+        let a1 = &invite.a1;
+        let nonce_g = self.random();
+        let item = InvitationItem {
+            handle: handle_j,
+            nonce_i: a1.nonce_i,
+            nonce_g,
+            peer_key: *steps::peer_key(&invite.temporary_key).expose(),
+            id_i: a1.id_i,
+            suite: a1.suite,
+        };
+        let Some(number) = self.append(now, &mut plan, peer, kind::INVITATION, encoded(&item))? else {
+            self.unreserve(&plan);
+            let (code, reason) = (Code::SERVICE_UNAVAILABLE, A1Reason::MailboxFull);
+            return Ok(self.refuse_invite(task, invite, device, code, reason, FULL_RETRY_S));
+        };
+        let due_s = self.uptime_s(now) + INVITATION_LIFETIME.as_secs();
+        let end = |index, id, handle, nonce, temporary_key| End { index, id, handle, nonce, temporary_key };
+        let session = SessionRecord {
+            ends: [
+                end(index, a1.id_i, handle_i, a1.nonce_i, Some(invite.temporary_key.duplicate())),
+                end(peer, a1.id_j, handle_j, [0; 8], None),
+            ],
+            suite: a1.suite,
+            nonce_g,
+            stage: Stage::Invited { item: number, due_s },
+            run: 0,
+            half: None,
+            closed: None,
+            hops: Vec::new(),
+        };
+        let hash = task.origin().hash;
+        let key = steps::a1_answer(aead(a1.suite), &invite.temporary_key, &hash);
+        let payload = encoded(&Sealed(&seal(key, &HandlePlain(handle_i))));
+        plan.put(Key::Session(handle_i), Record::Session(Arc::new(session)));
+        let leg = |role| Record::Leg(LegRecord { session: handle_i, role });
+        plan.put(Key::Leg(handle_i), leg(Role::Initiator));
+        plan.put(Key::Leg(handle_j), leg(Role::Responder));
+        plan.mark(Key::Pending { due_s, session: handle_i });
+        plan.put(pair_key(index, peer), Record::Pair(PairRecord { pending: Some(handle_i), ..pair }));
+        put_answer(&mut plan, index, device, a1.request_number, hash, Code::CREATED, payload.clone());
+        Ok(plan.respond(answer(Code::CREATED, payload)))
+    }
+
+    /// Gives back what a plan that is not carried out has reserved.
+    fn unreserve(&mut self, plan: &Plan) {
+        for &(mailbox, meta) in &plan.appended {
+            self.mailboxes.settle(mailbox, meta, false);
+        }
+    }
+
+    /// Two handles that no leg has.
+    fn draw_handles(&mut self, task: &mut Task) -> Result<[Handle; 2], Stop> {
+        for _ in 0..HANDLE_TRIES_MAX {
+            while task.scratch.handles.len() < 2 {
+                let handle = Handle(self.random());
+                if !task.scratch.handles.contains(&handle) {
+                    task.scratch.handles.push(handle);
+                }
+            }
+            let (first, second) = (task.scratch.handles[0], task.scratch.handles[1]);
+            if self.cache.leg(first)?.is_none() && self.cache.leg(second)?.is_none() {
+                return Ok([first, second]);
+            }
+            task.scratch.handles.clear();
+        }
+        Err(Refusal::Busy.into())
+    }
+
+    /// A refusal that the device can rely on; it uses the request number up.
+    fn refuse_invite(
+        &mut self,
+        task: &Task,
+        invite: &Invite,
+        device: &DeviceRecord,
+        code: Code,
+        reason: A1Reason,
+        detail: u32,
+    ) -> Step {
+        let hash = task.origin().hash;
+        let key = steps::a1_refusal(aead(invite.a1.suite), &invite.temporary_key, &hash);
+        let payload = encoded(&Sealed(&seal(key, &A1Refusal { reason, detail })));
+        let mut plan = Plan::default();
+        put_answer(&mut plan, invite.initiator.0, device, invite.a1.request_number, hash, code, payload.clone());
+        plan.respond(answer(code, payload))
+    }
+
+    fn verify_reply(&mut self, a3: A3) -> Result<Reply, Stop> {
+        let leg = self.cache.leg(a3.handle)?.filter(|leg| leg.role == Role::Responder).ok_or(Refusal::NotOpened)?;
+        let session = self.cache.session(leg.session)?.ok_or(Refusal::NotOpened)?;
+        let [initiator, responder] = &session.ends;
+        let device = self.cache.device(responder.index)?.ok_or(Refusal::NotOpened)?;
+        let expected = steps::a3_tag(
+            &device.registered_key,
+            &a3.handle.0,
+            &a3.nonce_g,
+            &a3.nonce_j,
+            &a3.masked,
+            a3.suite.map_or(0, Suite::id),
+            initiator.id.as_bytes(),
+            responder.id.as_bytes(),
+            self.settings.gateway_id.as_bytes(),
+        );
+        let fits = a3.nonce_g == session.nonce_g && a3.suite.is_none_or(|suite| suite == session.suite);
+        if !bool::from(expected.ct_eq(&a3.tag)) || !fits {
+            return Err(Refusal::NotOpened.into());
+        }
+        let temporary_key = Secret::new(steps::a3_mask(&device.registered_key, &a3.nonce_j, &a3.masked));
+        Ok(Reply { a3, session, temporary_key })
+    }
+
+    fn handle_reply(&mut self, now: Now, task: &mut Task, reply: &Reply) -> Result<Step, Stop> {
+        let [initiator, responder] = &reply.session.ends;
+        let (i, j, id) = (initiator.index, responder.index, initiator.handle);
+        self.locks.take(task, &[Lock::Session(id), Lock::pair(i, j)])?;
+        let session = self.cache.session(id)?.ok_or(Refusal::NotOpened)?;
+        let tag = steps::a3_answer(&reply.temporary_key, &task.origin().hash);
+        let response = answer(Code::CHANGED, encoded(&Tag8(tag)));
+        let accepted = reply.a3.suite.is_some();
+        let due_s = match session.stage {
+            Stage::Invited { due_s, .. } if due_s > self.uptime_s(now) => due_s,
+            Stage::Invited { .. } => return Err(Refusal::NotOpened.into()),
+            Stage::Agreed { .. } | Stage::Refused => {
+                let same = accepted == matches!(session.stage, Stage::Agreed { .. })
+                    && session.end(Role::Responder).nonce == reply.a3.nonce_j
+                    && session
+                        .end(Role::Responder)
+                        .temporary_key
+                        .as_ref()
+                        .is_some_and(|key| bool::from(key.expose().ct_eq(reply.temporary_key.expose())));
+                return if same { Ok(Step::Reply(response)) } else { Err(Refusal::NotOpened.into()) };
+            }
+        };
+        let pair = self.cache.pair(i, j)?;
+        let mut plan = Plan::default();
+        plan.changes.push(crate::storage::Change::Delete(Key::Pending { due_s, session: id }));
+        let mut changed = session.duplicate();
+        changed.ends[1].nonce = reply.a3.nonce_j;
+        changed.ends[1].temporary_key = Some(reply.temporary_key.duplicate());
+        let mut pair = PairRecord { pending: pair.pending.filter(|&pending| pending != id), ..pair };
+        if accepted {
+            changed.stage = Stage::Agreed { th_a: self.th_a(&changed) };
+            self.retire(&mut plan, pair.previous)?;
+            pair.previous = pair.current.replace(id);
+        } else {
+            changed.stage = Stage::Refused;
+            self.retire(&mut plan, pair.refused)?;
+            pair.refused = Some(id);
+        }
+        plan.put(pair_key(i, j), Record::Pair(pair));
+        let appended = if accepted {
+            self.append_agreed(now, &mut plan, &changed, &reply.temporary_key)?
+        } else {
+            self.append_not_agreed(now, &mut plan, &changed, A4Reason::Refused)?
+        };
+        if !appended {
+            return Err(Refusal::Full.into());
+        }
+        plan.put(Key::Session(id), Record::Session(Arc::new(changed)));
+        Ok(plan.respond(response))
+    }
+
+    /// Forgets a session that two newer ones of the pair have made useless.
+    fn retire(&mut self, plan: &mut Plan, session: Option<Handle>) -> Result<(), Stop> {
+        if let Some(handle) = session
+            && let Some(session) = self.cache.session(handle)?
+        {
+            drop_session(plan, &session);
+        }
+        Ok(())
+    }
+
+    fn th_a(&self, session: &SessionRecord) -> [u8; 32] {
+        let [initiator, responder] = &session.ends;
+        steps::th_a(
+            VERSION,
+            self.settings.profile.id(),
+            session.suite.id(),
+            initiator.id.as_bytes(),
+            responder.id.as_bytes(),
+            self.settings.gateway_id.as_bytes(),
+            &initiator.nonce,
+            &session.nonce_g,
+            &responder.nonce,
+        )
+    }
+
+    /// A4 for an A3 that accepts.
+    fn append_agreed(
+        &mut self,
+        now: Now,
+        plan: &mut Plan,
+        session: &SessionRecord,
+        temporary_key_j: &Secret<16>,
+    ) -> Result<bool, Stop> {
+        let [initiator, responder] = &session.ends;
+        let Some(key) = &initiator.temporary_key else { return Err(Refusal::NotOpened.into()) };
+        let secret = A4Secret { nonce_j: responder.nonce, peer_key: *steps::peer_key(temporary_key_j).expose() };
+        let key = steps::a4(aead(session.suite), key, &initiator.nonce, &session.nonce_g);
+        let sealed = seal(key, &secret);
+        let item = AgreedItem { handle: initiator.handle, nonce_g: session.nonce_g, sealed: &sealed };
+        Ok(self.append(now, plan, initiator.index, kind::AGREED, encoded(&item))?.is_some())
+    }
+
+    /// A4 for all other ends of an invitation.
+    pub(crate) fn append_not_agreed(
+        &mut self,
+        now: Now,
+        plan: &mut Plan,
+        session: &SessionRecord,
+        reason: A4Reason,
+    ) -> Result<bool, Stop> {
+        let initiator = session.end(Role::Initiator);
+        let Some(key) = &initiator.temporary_key else { return Err(Refusal::NotOpened.into()) };
+        let sealed = seal(steps::a4_refusal(aead(session.suite), key, &initiator.nonce), &reason);
+        let item = NotAgreedItem { handle: initiator.handle, sealed: &sealed };
+        Ok(self.append(now, plan, initiator.index, kind::NOT_AGREED, encoded(&item))?.is_some())
+    }
+}
+
+/// An A1 whose number was used: the stored answer for the same bytes, nothing for others.
+fn repeated(task: &Task, device: &DeviceRecord, number: u32) -> Result<Step, Stop> {
+    match &device.last_invite {
+        Some(last) if number == device.request_number && last.request_hash == task.origin().hash => {
+            Ok(Step::Reply(answer(Code(last.code), last.payload.clone())))
+        }
+        _ => Err(Refusal::NotOpened.into()),
+    }
+}
+
+fn put_answer(
+    plan: &mut Plan,
+    index: DeviceIndex,
+    device: &DeviceRecord,
+    request_number: u32,
+    request_hash: [u8; 32],
+    code: Code,
+    payload: Vec<u8>,
+) {
+    let mut changed = device.duplicate();
+    changed.request_number = request_number;
+    changed.last_invite = Some(StoredAnswer { request_hash, code: code.0, payload });
+    plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
+}
+
+/// Removes a session with its legs and windows.
+pub(crate) fn drop_session(plan: &mut Plan, session: &SessionRecord) {
+    for end in &session.ends {
+        plan.delete(Key::Leg(end.handle));
+        plan.delete(Key::Window(end.handle));
+    }
+    plan.delete(Key::Session(session.ends[0].handle));
+}

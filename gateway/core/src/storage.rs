@@ -1,0 +1,234 @@
+//! What the core asks of a store, as values: loads, commits and their keys.
+//!
+//! A commit is atomic. Commits complete in the order in which they were submitted, so a later one may build on numbers that an
+//! earlier one reserved. Nothing here knows how or where bytes are kept.
+
+use sga_schema::{DeviceId, Handle};
+
+/// Position of a device in the registry; never used twice.
+pub type DeviceIndex = u32;
+
+/// One record of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// The gateway's own counters ([`crate::record::Meta`]).
+    Meta,
+    /// The index of the device with this id.
+    Name(DeviceId),
+    /// A device's record.
+    Device(DeviceIndex),
+    /// A session's record, under the handle of its initiator's leg.
+    Session(Handle),
+    /// Which session and which end a leg's handle belongs to.
+    Leg(Handle),
+    /// The sequence window of what one leg has sent.
+    Window(Handle),
+    /// The session that two devices have or are about to have (lower index first).
+    Pair(DeviceIndex, DeviceIndex),
+    /// An invitation that has not been answered, ordered by when it runs out (seconds of persisted uptime).
+    Pending {
+        /// Seconds of persisted uptime.
+        due_s: u64,
+        /// The session, by its initiator's handle.
+        session: Handle,
+    },
+    /// A registered key that was replaced: the start of its hash.
+    Retired([u8; 16]),
+    /// An item of a mailbox.
+    Item {
+        /// Whose mailbox.
+        mailbox: DeviceIndex,
+        /// Rising from 1.
+        number: u32,
+    },
+}
+
+impl Key {
+    /// The key's bytes: a tag, then fixed-length big-endian fields, so that byte order is the order of the fields.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(20);
+        match self {
+            Self::Meta => out.push(b'm'),
+            Self::Name(id) => {
+                out.push(b'n');
+                out.extend_from_slice(id.as_bytes());
+            }
+            Self::Device(index) => {
+                out.push(b'd');
+                out.extend_from_slice(&index.to_be_bytes());
+            }
+            Self::Session(handle) => {
+                out.push(b's');
+                out.extend_from_slice(&handle.0);
+            }
+            Self::Leg(handle) => {
+                out.push(b'l');
+                out.extend_from_slice(&handle.0);
+            }
+            Self::Window(handle) => {
+                out.push(b'w');
+                out.extend_from_slice(&handle.0);
+            }
+            Self::Pair(a, b) => {
+                out.push(b'p');
+                out.extend_from_slice(&a.to_be_bytes());
+                out.extend_from_slice(&b.to_be_bytes());
+            }
+            Self::Pending { due_s, session } => {
+                out.push(b'q');
+                out.extend_from_slice(&due_s.to_be_bytes());
+                out.extend_from_slice(&session.0);
+            }
+            Self::Retired(hash) => {
+                out.push(b'r');
+                out.extend_from_slice(&hash);
+            }
+            Self::Item { mailbox, number } => {
+                out.push(b'i');
+                out.extend_from_slice(&mailbox.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+        out
+    }
+
+    /// Whether the value holds keys of devices and must be sealed at rest.
+    #[must_use]
+    pub fn is_secret(self) -> bool {
+        matches!(self, Self::Device(_) | Self::Session(_))
+    }
+}
+
+/// One item of a mailbox, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredItem {
+    /// Rising from 1.
+    pub number: u32,
+    /// One of [`sga_schema::kind`].
+    pub kind: u32,
+    /// One encoded CBOR item.
+    pub body: Vec<u8>,
+    /// Persisted uptime at which it was stored, in seconds.
+    pub stored_s: u64,
+}
+
+/// An item without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemMeta {
+    /// Rising from 1.
+    pub number: u32,
+    /// One of [`sga_schema::kind`].
+    pub kind: u32,
+    /// Length of the body in bytes.
+    pub len: u32,
+}
+
+/// One change of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Write a record, whether or not it is there.
+    Put {
+        /// Which.
+        key: Key,
+        /// Its new value.
+        value: Vec<u8>,
+    },
+    /// Remove a record, if it is there.
+    Delete(Key),
+    /// Append an item to a mailbox, under a number that the core has reserved.
+    Append {
+        /// Whose mailbox.
+        mailbox: DeviceIndex,
+        /// What.
+        item: StoredItem,
+    },
+    /// Remove the items of a mailbox up to and including a number.
+    Acknowledge {
+        /// Whose mailbox.
+        mailbox: DeviceIndex,
+        /// The last number to go.
+        up_to: u32,
+    },
+}
+
+/// Changes that happen together or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Comes back with the completion.
+    pub id: u64,
+    /// In this order.
+    pub changes: Vec<Change>,
+}
+
+/// One question of a load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// A record.
+    Get(Key),
+    /// The oldest items of a mailbox, bodies included, while they fit `bytes_max` together; the first in any case.
+    Items {
+        /// Whose mailbox.
+        mailbox: DeviceIndex,
+        /// The first number.
+        from: u32,
+        /// At most this many.
+        items_max: usize,
+        /// At most this many bytes of bodies, but at least one item.
+        bytes_max: usize,
+    },
+    /// What a mailbox holds, without bodies.
+    ItemIndex {
+        /// Whose mailbox.
+        mailbox: DeviceIndex,
+    },
+    /// Invitations that ran out up to a time, oldest first.
+    Pending {
+        /// Seconds of persisted uptime.
+        up_to_s: u64,
+        /// At most this many.
+        max: usize,
+    },
+}
+
+/// Questions answered from one view of the store, which holds at least all commits that had completed when it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Comes back with the answers.
+    pub id: u64,
+    /// Answered in this order.
+    pub wants: Vec<Want>,
+}
+
+/// The answer to one [`Want`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// To `Get`.
+    Value(Option<Vec<u8>>),
+    /// To `Items`.
+    Items(Vec<StoredItem>),
+    /// To `ItemIndex`.
+    Index(Vec<ItemMeta>),
+    /// To `Pending`: due time and session.
+    Pending(Vec<(u64, Handle)>),
+}
+
+/// Why the store could not do it. Nothing of the commit has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// No space left; goes away by itself when there is some.
+    Full,
+    /// A record is damaged, or the medium failed; the log says more.
+    Failed(String),
+}
+
+impl core::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the store's medium is full"),
+            Self::Failed(why) => write!(f, "the store failed: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for StoreError {}

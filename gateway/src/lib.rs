@@ -1,0 +1,1 @@
+//! The shell of the SGA gateway: event loop, accelerator, store, command line.
