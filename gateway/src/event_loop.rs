@@ -1,0 +1,179 @@
+//! The loop: one thread that owns the core and never waits for anything but events.
+
+use std::io::{ErrorKind, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::UnixStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use rand_chacha::ChaCha12Rng;
+use sga_gateway_core::{Gateway, Now};
+
+use crate::accelerator::Accelerator;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::limits::STOP_WAIT;
+use crate::socket::Sockets;
+use crate::store::{Completion, Store};
+
+const WAKER: Token = Token(usize::MAX - 1);
+const SIGNALS: Token = Token(usize::MAX - 2);
+
+/// What the loop is made of before it has a store.
+pub(crate) struct Reactor {
+    poll: Poll,
+    waker: Arc<Waker>,
+    signals: UnixStream,
+}
+
+impl Reactor {
+    /// SIGTERM and SIGINT are events from here on.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let failed = |error: std::io::Error| Error::new(format!("cannot start the event loop: {error}"));
+        let poll = Poll::new().map_err(failed)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(failed)?);
+        let (mut signals, sender) = UnixStream::pair().map_err(failed)?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE).map_err(failed)?;
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            let sender = duplicate(&sender).map_err(failed)?;
+            signal_hook::low_level::pipe::register(signal, sender).map_err(failed)?;
+        }
+        Ok(Self { poll, waker, signals })
+    }
+
+    pub(crate) fn waker(&self) -> &Arc<Waker> {
+        &self.waker
+    }
+
+    pub(crate) fn registry(&self) -> &mio::Registry {
+        self.poll.registry()
+    }
+}
+
+fn duplicate(stream: &UnixStream) -> std::io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::AsFd;
+    stream.as_fd().try_clone_to_owned()
+}
+
+/// Everything that the loop owns.
+pub(crate) struct Shell {
+    pub(crate) reactor: Reactor,
+    pub(crate) clock: Clock,
+    pub(crate) sockets: Sockets,
+    pub(crate) store: Store,
+    pub(crate) accelerator: Accelerator,
+    pub(crate) gateway: Gateway<ChaCha12Rng>,
+}
+
+impl Shell {
+    /// Serves until a signal asks to stop; then waits for what the store has in hand.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(256);
+        let mut readable = vec![true; self.sockets.len()];
+        self.gateway.handle_timeout(self.clock.now());
+        self.hand_out()?;
+        loop {
+            let more = readable.iter().any(|&readable| readable);
+            self.wait(&mut events, if more { Some(Duration::ZERO) } else { self.until_deadline() })?;
+            // Read once: everything that this wake-up does happens at the same time.
+            let now = self.clock.now();
+            for event in &events {
+                match event.token() {
+                    SIGNALS => return self.stop(),
+                    WAKER => {}
+                    Token(at) => {
+                        if event.is_readable() {
+                            readable[at] = true;
+                        }
+                        if event.is_writable() {
+                            self.sockets.writable(at);
+                        }
+                    }
+                }
+            }
+            for (at, readable) in readable.iter_mut().enumerate() {
+                if *readable {
+                    let gateway = &mut self.gateway;
+                    *readable = self.sockets.receive(at, |peer, bytes| gateway.handle_datagram(now, peer, bytes));
+                }
+            }
+            self.take_in(now);
+            if self.gateway.poll_deadline().is_some_and(|(at, _)| at <= now) {
+                self.gateway.handle_timeout(now);
+            }
+            self.hand_out()?;
+        }
+    }
+
+    fn until_deadline(&self) -> Option<Duration> {
+        // Rounded up: the poller counts in milliseconds, and one too early would only come back.
+        let (at, _) = self.gateway.poll_deadline()?;
+        Some(at.saturating_sub(self.clock.now()) + Duration::from_millis(1))
+    }
+
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), Error> {
+        match self.reactor.poll.poll(events, timeout) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            Err(error) => Err(Error::new(format!("the event loop failed: {error}"))),
+        }
+    }
+
+    /// What threads have done.
+    fn take_in(&mut self, now: Now) {
+        while let Some(completion) = self.store.poll_done() {
+            match completion {
+                Completion::Commit(id, result) => self.gateway.handle_commit_done(now, id, result),
+                Completion::Load(id, found) => self.gateway.handle_load_done(now, id, found),
+            }
+        }
+        while let Some((id, outcome)) = self.accelerator.poll_done() {
+            self.gateway.handle_job_done(now, id, outcome);
+        }
+    }
+
+    /// What the core wants done.
+    fn hand_out(&mut self) -> Result<(), Error> {
+        while let Some(load) = self.gateway.poll_load() {
+            self.store.load(load)?;
+        }
+        while let Some(commit) = self.gateway.poll_commit() {
+            self.store.submit(commit)?;
+        }
+        while let Some(job) = self.gateway.poll_job() {
+            self.accelerator.submit(job)?;
+        }
+        while let Some(transmit) = self.gateway.poll_transmit() {
+            self.sockets.send(transmit);
+        }
+        Ok(())
+    }
+
+    /// Takes no more datagrams; answers what was committed, writes the counters, and lets the store finish.
+    fn stop(mut self) -> Result<(), Error> {
+        log::info!("stopping");
+        let mut byte = [0; 16];
+        let _ = self.reactor.signals.read(&mut byte);
+        let until = self.clock.now() + STOP_WAIT;
+        self.gateway.shutdown_commit(self.clock.now());
+        self.hand_out()?;
+        let mut events = Events::with_capacity(16);
+        while !self.gateway.is_idle() {
+            let now = self.clock.now();
+            if now >= until {
+                log::warn!("some requests were not finished; their senders ask again");
+                break;
+            }
+            self.wait(&mut events, Some(until - now))?;
+            let now = self.clock.now();
+            self.take_in(now);
+            self.hand_out()?;
+        }
+        self.store.stop();
+        log::info!("stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! Bounds of the shell, with their reasons.
+
+use std::time::Duration;
+
+/// Datagrams taken from one socket before others and the work in hand have their turn.
+pub(crate) const BATCH_MAX: usize = 64;
+
+/// A UDP datagram's largest payload: what is longer than the endpoint takes is its to refuse, not to see cut.
+pub(crate) const DATAGRAM_LEN_MAX: usize = 65_535;
+
+/// Datagrams that wait for a socket to be writable; beyond it they are lost like any other and sent again by their senders.
+pub(crate) const UNSENT_MAX: usize = 1_024;
+
+/// Peers whose socket is remembered, when there are several sockets.
+pub(crate) const ROUTES_MAX: usize = 65_536;
+
+/// Work handed to the store or the accelerator and not done: as much as the core has tasks.
+pub(crate) const QUEUE_MAX: usize = sga_gateway_core::limits::TASKS_MAX + 1;
+
+/// Commits that one sync makes durable together: it bounds the time that the first of them waits.
+pub(crate) const GROUP_MAX: usize = 1_024;
+
+/// Memory that the store's engine may use as a cache. Its own default of 1 GiB is more than a Pi has.
+pub(crate) const STORE_CACHE_BYTES: usize = 32 << 20;
+
+/// How long a clean stop waits for what was handed to the store.
+pub(crate) const STOP_WAIT: Duration = Duration::from_secs(10);

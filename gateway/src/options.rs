@@ -1,0 +1,130 @@
+//! What an operator may say: on the command line, or in a file with the same names.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use sga_schema::{DeviceId, Policy, Profile, Suite, SuiteSet};
+
+use crate::error::{Context, Error};
+
+/// A security gateway for constrained devices: they register, agree on ciphers and keys through it, and leave sealed messages.
+#[derive(Parser, Debug)]
+#[command(name = "sga-gateway", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Serve. Prints `listening on ADDR` for each socket once it does.
+    Run(RunArgs),
+    /// Print the package's fingerprint, which devices compare when they register. Makes the keys if there are none.
+    Pin(PinArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PinArgs {
+    /// The folder with the gateway's keys and store.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// The group, if the keys are to be made: compact, classic or classic3072.
+    #[arg(long)]
+    pub(crate) profile: Option<Profile>,
+}
+
+/// Flags of `run`; the fields that a file may hold.
+#[derive(Args, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RunArgs {
+    /// Address and port to listen on; may be repeated. Port 0 picks a free one. [default: [::]:5683]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The folder with the gateway's keys and store. [default: ./sga-data]
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Who may register: open, token (secret in DATA/enrol.token) or list (DATA/enrol.list).
+    /// [default: open on loopback, else token]
+    #[arg(long)]
+    #[serde(deserialize_with = "named")]
+    pub(crate) enrol: Option<Policy>,
+    /// The group: compact (ristretto255), classic (ffdhe2048) or classic3072; chosen once. [default: compact]
+    #[arg(long)]
+    #[serde(deserialize_with = "named")]
+    pub(crate) profile: Option<Profile>,
+    /// The gateway's id, 1–16 bytes; chosen once. [default: a random one]
+    #[arg(long)]
+    #[serde(deserialize_with = "named")]
+    pub(crate) id: Option<DeviceId>,
+    /// The ciphers served, separated by commas. [default: all]
+    #[arg(long, value_delimiter = ',')]
+    #[serde(deserialize_with = "all_named")]
+    pub(crate) suites: Vec<Suite>,
+    /// Threads for public-key work. [default: one per core]
+    #[arg(long)]
+    pub(crate) accelerators: Option<usize>,
+    /// A TOML file with these names; flags win over it.
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+fn named<'de, D: serde::Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
+}
+
+fn all_named<'de, D: serde::Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    let parse = |text: &String| text.parse().map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")));
+    texts.iter().map(parse).collect()
+}
+
+/// What `run` works with.
+#[derive(Debug)]
+pub(crate) struct RunOptions {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) data: PathBuf,
+    pub(crate) policy: Policy,
+    pub(crate) profile: Option<Profile>,
+    pub(crate) id: Option<DeviceId>,
+    pub(crate) suites: SuiteSet,
+    pub(crate) accelerators: usize,
+}
+
+impl RunArgs {
+    /// Flags over file over defaults.
+    pub(crate) fn resolve(self) -> Result<RunOptions, Error> {
+        let file = match &self.config {
+            None => Self::default(),
+            Some(path) => read(path)?,
+        };
+        let mut listen = if self.listen.is_empty() { file.listen } else { self.listen };
+        if listen.is_empty() {
+            listen.push(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 5683)));
+        }
+        let loopback = listen.iter().all(|address| address.ip().is_loopback());
+        let suites = if self.suites.is_empty() { file.suites } else { self.suites };
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(RunOptions {
+            policy: self.enrol.or(file.enrol).unwrap_or(if loopback { Policy::Open } else { Policy::Token }),
+            listen,
+            data: self.data.or(file.data).unwrap_or_else(|| PathBuf::from("sga-data")),
+            profile: self.profile.or(file.profile),
+            id: self.id.or(file.id),
+            suites: if suites.is_empty() { SuiteSet::ALL } else { SuiteSet::of(&suites) },
+            accelerators: self.accelerators.or(file.accelerators).unwrap_or_else(cores),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<RunArgs, Error> {
+    let text = std::fs::read_to_string(path).doing("read", path)?;
+    toml::from_str(&text).map_err(|error| Error::new(format!("{}: {error}", path.display())))
+}
