@@ -7,26 +7,27 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod bodies;
 mod codec;
+mod exchange;
+mod field;
 mod inbox;
+mod items;
 pub mod limits;
+mod negotiate;
 mod register;
-mod session;
 mod types;
 
+pub use bodies::{AgreedItem, ExpiredItem, InvitationItem, KeyItem, MessageItem, NotAgreedItem, WantedItem, kind};
 pub use codec::{EncodeError, Message, SchemaError, decode, encode, encoded_len};
-pub use inbox::{
-    Ack, AckSecret, AgreedItem, Attach, AttachSecret, ExpiredItem, Inbox, InboxSecret, InvitationItem, Item, Items,
-    ItemsWriter, KeyItem, MessageItem, NextAttach, NotAgreedItem, WantedItem, kind,
-};
+pub use exchange::{B6Secret, BRefusal, Confirmation, Half, HalfClassic, HalfCompact, MessagePost, MsgPost, Wanted};
+pub use inbox::{Ack, AckSecret, Attach, AttachSecret, Inbox, InboxSecret, NextAttach};
+pub use items::{Item, Items, ItemsWriter};
+pub use negotiate::{A1, A1Refusal, A3, A4Secret, HandlePlain, NegotiateSecret, Sealed, Tag8};
 pub use register::{Grant, Package, PinInput, Proof, Register, RegisterSecret, Registered, SealedId};
-pub use session::{
-    A1, A1Refusal, A3, A4Secret, B6Secret, BRefusal, Confirmation, Half, HalfClassic, HalfCompact, HandlePlain,
-    MessagePost, MsgPost, NegotiateSecret, Sealed, Tag8, Wanted,
-};
 pub use types::{A1Reason, A4Reason, Accept, BReason, DeviceId, Handle, Policy, Profile, Role, Suite, SuiteSet};
 
-/// The protocol's version.
+/// The protocol's version: first in the package, in what the pin is made of, in Register and in th_A.
 pub const VERSION: u32 = 1;
 
-codec::number_field!(A1Reason, A4Reason, Accept, BReason, Policy, Profile, Suite);
+field::number_field!(A1Reason, A4Reason, Accept, BReason, Policy, Profile, Suite);

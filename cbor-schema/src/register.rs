@@ -5,10 +5,10 @@ use core::fmt;
 use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
 
-use crate::codec::{EncodeError, Field, array, array_message, bare_message};
-use crate::{DeviceId, Message, Policy, Profile, SchemaError, Suite, SuiteSet, VERSION};
+use crate::field::{Field, array, array_message, bare_message};
+use crate::{DeviceId, EncodeError, Message, Policy, Profile, SchemaError, Suite, SuiteSet, VERSION};
 
-/// The package: `[version, profile, PK, ID_G, CidSet^G, policy]`.
+/// The package, which a device fetches first: `[version, profile, PK bstr, ID_G bstr, CidSet^G, policy]` (§2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Package<'a> {
     /// The group.
@@ -59,12 +59,12 @@ impl<'a> Message<'a> for Package<'a> {
     }
 }
 
-/// What the pin is a hash of: `[version, profile, PK]`.
+/// What the pin is a hash of: `[version, profile, PK bstr]` (§2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinInput<'a> {
     /// The group.
     pub profile: Profile,
-    /// PK.
+    /// PK, as long as an element of the profile.
     pub public_key: &'a [u8],
 }
 
@@ -83,7 +83,7 @@ impl<'a> Message<'a> for PinInput<'a> {
     }
 }
 
-/// The registration request: `[version, A, B]`.
+/// POST `/register`: `[version, A bstr, B bstr]` (§3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Register<'a> {
     /// A, `pk(…)` over a [`RegisterSecret`].
@@ -104,14 +104,14 @@ impl<'a> Message<'a> for Register<'a> {
     }
 }
 
-/// What shows that a device may register under its name.
+/// What shows that a device may register under its name: a kind and a bstr (§3).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// Nothing.
+    /// Kind 0: an empty bstr.
     None,
-    /// A keyed hash under the enrolment secret.
+    /// Kind 1: a keyed hash under the enrolment secret.
     Enrolment([u8; 16]),
-    /// A keyed hash under the key that is to be replaced.
+    /// Kind 2: a keyed hash under the key that is to be replaced.
     Rotation([u8; 16]),
 }
 
@@ -125,7 +125,7 @@ impl fmt::Debug for Proof {
     }
 }
 
-/// Inside A: `[k_d, x, CidSet, kind, proof]`.
+/// Inside A: `[k_d bstr32, x, CidSet, kind, proof bstr]` (§3).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RegisterSecret {
     /// k_d.
@@ -174,7 +174,7 @@ impl<'a> Message<'a> for RegisterSecret {
     }
 }
 
-/// Inside B: ID_d.
+/// Inside B: ID_d, one bare bstr (§3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedId(pub DeviceId);
 
@@ -183,7 +183,7 @@ bare_message! {
 }
 
 array_message! {
-    /// The answer to a registration: `[nonce, G]`.
+    /// The answer to a registration: `[nonce bstr8, G bstr]` (§3).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     Registered<'a> {
         /// Salt of the seal.
@@ -194,7 +194,7 @@ array_message! {
 }
 
 array_message! {
-    /// Inside G.
+    /// Inside G: `[ticket bstr16, attach number, request number, generation bstr4]` (§3).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     Grant {
         /// For the first attach.

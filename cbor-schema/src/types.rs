@@ -1,4 +1,4 @@
-//! The small types that messages are made of.
+//! The small types that messages are made of (`docs/protocol.md` §1–§6).
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,7 +6,7 @@ use core::str::FromStr;
 use crate::SchemaError;
 use crate::limits::ID_LEN_MAX;
 
-/// Id of a device or of the gateway: 1–16 bytes, compared bytewise.
+/// Id of a device or of the gateway: 1–16 bytes, compared bytewise (§1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DeviceId {
     bytes: [u8; ID_LEN_MAX],
@@ -14,6 +14,8 @@ pub struct DeviceId {
 }
 
 impl DeviceId {
+    /// From its bytes.
+    ///
     /// # Errors
     /// `OutOfRange` if there are not 1–16 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, SchemaError> {
@@ -53,7 +55,7 @@ impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.as_bytes();
         match core::str::from_utf8(bytes) {
-            Ok(text) if bytes.iter().all(u8::is_ascii_graphic) => f.write_str(text),
+            Ok(text) if bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) => f.write_str(text),
             _ => hex(f, bytes),
         }
     }
@@ -73,7 +75,7 @@ impl FromStr for DeviceId {
     }
 }
 
-/// Names one leg of a session: 4 random bytes.
+/// Names one leg of a session: 4 random bytes (§5).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub [u8; 4]);
 
@@ -92,7 +94,7 @@ impl fmt::Debug for Handle {
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $id:literal, $text:literal;)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$vdoc])* $variant = $id),* }
 
         impl $name {
@@ -138,7 +140,7 @@ macro_rules! numbered {
 }
 
 numbered! {
-    /// An AEAD (the paper's E^x, x its id).
+    /// An AEAD (the paper's E^x, x its id; §1).
     Suite {
         /// AES-CCM-16-64-128 (COSE 10).
         AesCcm8 = 1, "aes-ccm-8";
@@ -176,7 +178,7 @@ impl Suite {
 }
 
 numbered! {
-    /// Which group all public-key arithmetic is in.
+    /// Which group all public-key arithmetic is in (§1; the paper's (p, g)).
     Profile {
         /// ffdhe2048.
         Classic = 1, "classic";
@@ -200,7 +202,7 @@ impl Profile {
 }
 
 numbered! {
-    /// Who may register.
+    /// Who may register (§2).
     Policy {
         /// Anyone.
         Open = 0, "open";
@@ -212,7 +214,7 @@ numbered! {
 }
 
 numbered! {
-    /// Whose invitations a device takes.
+    /// Whose invitations a device takes (§4).
     Accept {
         /// Everyone's.
         All = 0, "all";
@@ -224,7 +226,7 @@ numbered! {
 }
 
 numbered! {
-    /// The end of a session.
+    /// The end of a session (§6).
     Role {
         /// d_i, who sent A1.
         Initiator = 0, "initiator";
@@ -245,7 +247,7 @@ impl Role {
 }
 
 numbered! {
-    /// Why an A1 is refused.
+    /// Why an A1 is refused (§5).
     A1Reason {
         /// The suite is not in both devices' sets.
         NoCommonSuite = 1, "no common suite";
@@ -263,7 +265,7 @@ numbered! {
 }
 
 numbered! {
-    /// Why there is no A4 with a key.
+    /// Why nothing was agreed: the plaintext of item 3, a bare uint (§5).
     A4Reason {
         /// The peer has refused.
         Refused = 1, "refused";
@@ -275,7 +277,7 @@ numbered! {
 }
 
 numbered! {
-    /// Why a Half is refused.
+    /// Why a Half is refused (§6).
     BReason {
         /// The run is closed or passed.
         Closed = 1, "closed";
@@ -284,7 +286,7 @@ numbered! {
     }
 }
 
-/// A set of suites: suite x is bit x − 1.
+/// A set of suites: one uint, suite x is bit x − 1 (§1; the paper's CidSet).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SuiteSet(u8);
 

@@ -1,9 +1,7 @@
 //! What takes long: the work of the paper's cryptographic accelerator at the gateway, and the devices' counterpart.
 
-use subtle::ConstantTimeEq;
-
 use crate::steps::{b_tag, k_prime};
-use crate::{CryptoError, Element, GroupId, Secret, Seed, Trapdoor, trapdoor};
+use crate::{CryptoError, Element, GroupId, Secret, Seed, Trapdoor, tags_equal, trapdoor};
 
 /// A Half that verified.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ pub fn verify_half(
     };
     let key = k_prime(&group.exp(&element, &r));
     let expected = b_tag(&key, role, run, th_a, n, f);
-    if !matches!(tag.len(), 8 | 16) || !bool::from(expected[..tag.len()].ct_eq(tag)) {
+    if !matches!(tag.len(), 8 | 16) || !tags_equal(&expected[..tag.len()], tag) {
         return Err(CryptoError::NotOpened);
     }
     Ok(VerifiedHalf { element, key })

@@ -77,7 +77,7 @@ impl Aead {
         buf: &mut [u8],
         len: usize,
     ) -> Result<usize, CryptoError> {
-        let end = len + self.tag_len();
+        let end = len.saturating_add(self.tag_len());
         let Some((text, tag)) = buf.get_mut(..end).and_then(|buf| buf.split_at_mut_checked(len)) else {
             return Err(CryptoError::BufferTooSmall);
         };

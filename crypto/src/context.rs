@@ -29,7 +29,7 @@ const PREFIX: &str = "SGA1 ";
 
 impl Context<'_> {
     /// Hands the deterministic encoding to a sink, piece by piece.
-    pub(crate) fn write(&self, sink: &mut impl FnMut(&[u8])) {
+    pub(crate) fn write(&self, sink: &mut dyn FnMut(&[u8])) {
         let count = self.parts.len() + usize::from(self.label.is_some());
         head(4, count as u32, sink);
         if let Some(label) = self.label {
@@ -50,7 +50,7 @@ impl Context<'_> {
 }
 
 /// The shortest head of a CBOR item (RFC 8949 §3).
-fn head(major: u8, value: u32, sink: &mut impl FnMut(&[u8])) {
+fn head(major: u8, value: u32, sink: &mut dyn FnMut(&[u8])) {
     let major = major << 5;
     let bytes = value.to_be_bytes();
     match value {

@@ -2,17 +2,29 @@
 
 use core::fmt;
 
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
 use crate::{CryptoError, Seed};
 
 /// Bytes of an element in the largest group.
 pub const ELEMENT_LEN_MAX: usize = 384;
 
 /// An element that was checked, or that came out of an exponentiation of one that was.
-#[derive(Clone, Copy, PartialEq, Eq)]
+///
+/// It remembers its group. It may be a secret (K, Z), so it is wiped when dropped and not printed; `==` is for public ones.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Element {
     bytes: [u8; ELEMENT_LEN_MAX],
-    len: u16,
+    group: GroupId,
 }
+
+impl Drop for Element {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Element {}
 
 impl Element {
     /// Checks what arrived (`docs/protocol.md` §1).
@@ -22,32 +34,59 @@ impl Element {
     pub fn parse(group: GroupId, bytes: &[u8]) -> Result<Self, CryptoError> {
         match group {
             #[cfg(feature = "classic")]
-            GroupId::Ffdhe2048 => crate::ffdhe::ffdhe2048::parse(bytes),
+            GroupId::Ffdhe2048 => crate::Ffdhe2048::parse(bytes),
             #[cfg(feature = "classic")]
-            GroupId::Ffdhe3072 => crate::ffdhe::ffdhe3072::parse(bytes),
+            GroupId::Ffdhe3072 => crate::Ffdhe3072::parse(bytes),
             #[cfg(feature = "compact")]
-            GroupId::Ristretto255 => crate::ristretto::parse(bytes),
+            GroupId::Ristretto255 => crate::Ristretto255::parse(bytes),
         }
     }
 
-    pub(crate) fn from_valid(from: &[u8]) -> Self {
+    /// Takes over an encoding that is known to be one of this group's.
+    pub(crate) fn from_valid(group: GroupId, from: &[u8]) -> Self {
         let mut bytes = [0; ELEMENT_LEN_MAX];
-        bytes[..from.len()].copy_from_slice(from);
-        Self { bytes, len: from.len() as u16 }
+        bytes[..group.element_len()].copy_from_slice(from);
+        Self { bytes, group }
+    }
+
+    /// Its group.
+    #[must_use]
+    pub const fn group(&self) -> GroupId {
+        self.group
     }
 
     /// Its encoding.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        &self.bytes[..self.group.element_len()]
     }
 }
 
-/// An element may be a secret (K, Z), so none is printed.
 impl fmt::Debug for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Element({} bytes)", self.len)
+        write!(f, "Element({:?}, {} bytes)", self.group, self.group.element_len())
     }
+}
+
+/// A group: what the equations need of it.
+pub trait Group {
+    /// Which one.
+    const ID: GroupId;
+
+    /// g^x.
+    fn exp_base(exponent: &Seed) -> Element;
+
+    /// e^x, in a time that does not depend on the exponent.
+    ///
+    /// # Panics
+    /// If the element is of another group: only a mix-up of profiles inside the program brings that about.
+    fn exp(element: &Element, exponent: &Seed) -> Element;
+
+    /// Checks what arrived (`docs/protocol.md` §1).
+    ///
+    /// # Errors
+    /// `BadElement`.
+    fn parse(bytes: &[u8]) -> Result<Element, CryptoError>;
 }
 
 /// A group that this build has.
@@ -114,24 +153,27 @@ impl GroupId {
     pub fn exp_base(self, exponent: &Seed) -> Element {
         match self {
             #[cfg(feature = "classic")]
-            Self::Ffdhe2048 => crate::ffdhe::ffdhe2048::exp_base(exponent),
+            Self::Ffdhe2048 => crate::Ffdhe2048::exp_base(exponent),
             #[cfg(feature = "classic")]
-            Self::Ffdhe3072 => crate::ffdhe::ffdhe3072::exp_base(exponent),
+            Self::Ffdhe3072 => crate::Ffdhe3072::exp_base(exponent),
             #[cfg(feature = "compact")]
-            Self::Ristretto255 => crate::ristretto::exp_base(exponent),
+            Self::Ristretto255 => crate::Ristretto255::exp_base(exponent),
         }
     }
 
-    /// e^x.
+    /// e^x, in a time that does not depend on the exponent.
+    ///
+    /// # Panics
+    /// If the element is of another group, see [`Group::exp`].
     #[must_use]
     pub fn exp(self, element: &Element, exponent: &Seed) -> Element {
         match self {
             #[cfg(feature = "classic")]
-            Self::Ffdhe2048 => crate::ffdhe::ffdhe2048::exp(element, exponent),
+            Self::Ffdhe2048 => crate::Ffdhe2048::exp(element, exponent),
             #[cfg(feature = "classic")]
-            Self::Ffdhe3072 => crate::ffdhe::ffdhe3072::exp(element, exponent),
+            Self::Ffdhe3072 => crate::Ffdhe3072::exp(element, exponent),
             #[cfg(feature = "compact")]
-            Self::Ristretto255 => crate::ristretto::exp(element, exponent),
+            Self::Ristretto255 => crate::Ristretto255::exp(element, exponent),
         }
     }
 }

@@ -11,8 +11,6 @@ pub enum CryptoError {
     BufferTooSmall,
     /// A length that this group or suite does not have.
     BadLength,
-    /// This build has no such group.
-    GroupNotBuilt,
 }
 
 impl fmt::Display for CryptoError {
@@ -22,7 +20,6 @@ impl fmt::Display for CryptoError {
             Self::NotOpened => "does not open or verify",
             Self::BufferTooSmall => "the buffer is too small",
             Self::BadLength => "wrong length",
-            Self::GroupNotBuilt => "this build has no such group",
         })
     }
 }

@@ -9,10 +9,10 @@ use zeroize::Zeroize;
 
 use crate::context::ctx;
 use crate::hash::derive;
-use crate::{CryptoError, Element, Seed};
+use crate::{CryptoError, Element, Group, GroupId, Seed};
 
 const_monty_params!(
-    Ffdhe2048,
+    P2048,
     U2048,
     "FFFFFFFFFFFFFFFFADF85458A2BB4A9AAFDC5620273D3CF1D8B9C583CE2D3695A9E13641146433FBCC939DCE249B3EF9\
      7D2FE363630C75D8F681B202AEC4617AD3DF1ED5D5FD65612433F51F5F066ED0856365553DED1AF3B557135E7F57C935\
@@ -24,7 +24,7 @@ const_monty_params!(
 );
 
 const_monty_params!(
-    Ffdhe3072,
+    P3072,
     U3072,
     "FFFFFFFFFFFFFFFFADF85458A2BB4A9AAFDC5620273D3CF1D8B9C583CE2D3695A9E13641146433FBCC939DCE249B3EF9\
      7D2FE363630C75D8F681B202AEC4617AD3DF1ED5D5FD65612433F51F5F066ED0856365553DED1AF3B557135E7F57C935\
@@ -46,49 +46,55 @@ fn exponent<const N: usize>(seed: &Seed) -> [u8; N] {
 }
 
 macro_rules! group {
-    ($name:ident, $params:ident, $uint:ident, $bytes:literal, $exponent:ident, $exponent_bytes:literal) => {
-        pub(crate) mod $name {
-            use super::*;
+    ($(#[$doc:meta])* $name:ident, $params:ident, $uint:ident, $exponent:ident, $exponent_len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
 
-            type Form = ConstMontyForm<$params, { $uint::LIMBS }>;
-
-            fn form(bytes: &[u8]) -> Form {
-                Form::new(&$uint::from_be_slice(bytes))
-            }
-
-            fn power(base: &Form, seed: &Seed) -> Element {
-                let mut bytes = exponent::<$exponent_bytes>(seed);
+        impl $name {
+            fn power(base: &$uint, seed: &Seed) -> Element {
+                let mut base = ConstMontyForm::<$params, { $uint::LIMBS }>::new(base);
+                let mut bytes = exponent::<$exponent_len>(seed);
                 let mut exponent = $exponent::from_be_slice(&bytes);
-                let result = base.pow_bounded_exp(&exponent, $exponent_bytes * 8).retrieve();
+                let mut power = base.pow_bounded_exp(&exponent, $exponent::BITS);
+                let mut result = power.retrieve();
+                let mut encoded = result.to_be_bytes();
+                let element = Element::from_valid(GroupId::$name, encoded.as_ref());
                 bytes.zeroize();
                 exponent.zeroize();
-                Element::from_valid(result.to_be_bytes().as_ref())
+                base.zeroize();
+                power.zeroize();
+                result.zeroize();
+                encoded.as_mut().zeroize();
+                element
+            }
+        }
+
+        impl Group for $name {
+            const ID: GroupId = GroupId::$name;
+
+            fn exp_base(exponent: &Seed) -> Element {
+                Self::power(&$uint::from_u8(2), exponent)
             }
 
-            /// g^x.
-            pub(crate) fn exp_base(seed: &Seed) -> Element {
-                power(&Form::new(&$uint::from_u8(2)), seed)
-            }
-
-            /// e^x.
-            pub(crate) fn exp(element: &Element, seed: &Seed) -> Element {
-                power(&form(element.as_bytes()), seed)
+            fn exp(element: &Element, exponent: &Seed) -> Element {
+                assert!(element.group() == Self::ID, "an element of another group");
+                Self::power(&$uint::from_be_slice(element.as_bytes()), exponent)
             }
 
             /// 1 < x < p − 1 and a quadratic residue.
-            pub(crate) fn parse(bytes: &[u8]) -> Result<Element, CryptoError> {
-                if bytes.len() != $bytes {
+            fn parse(bytes: &[u8]) -> Result<Element, CryptoError> {
+                if bytes.len() != $uint::BYTES {
                     return Err(CryptoError::BadElement);
                 }
                 let value = $uint::from_be_slice(bytes);
-                let modulus = <$params as ConstMontyParams<{ $uint::LIMBS }>>::PARAMS.modulus().get();
-                let below = modulus.wrapping_sub(&$uint::ONE);
-                if value <= $uint::ONE || value >= below {
+                let largest = $params::PARAMS.modulus().get().wrapping_sub(&$uint::ONE);
+                if value <= $uint::ONE || value >= largest {
                     return Err(CryptoError::BadElement);
                 }
-                // The element is public, so the time that this takes tells nothing.
-                match form(bytes).jacobi_symbol_vartime() {
-                    JacobiSymbol::One => Ok(Element::from_valid(bytes)),
+                // What arrived is public, so the time that this takes tells nothing.
+                match value.jacobi_symbol_vartime($params::PARAMS.modulus()) {
+                    JacobiSymbol::One => Ok(Element::from_valid(Self::ID, bytes)),
                     _ => Err(CryptoError::BadElement),
                 }
             }
@@ -96,5 +102,11 @@ macro_rules! group {
     };
 }
 
-group!(ffdhe2048, Ffdhe2048, U2048, 256, U256, 32);
-group!(ffdhe3072, Ffdhe3072, U3072, 384, U320, 40);
+group!(
+    /// The group of profile classic: 256-bit exponents.
+    Ffdhe2048, P2048, U2048, U256, 32
+);
+group!(
+    /// The group of profile classic3072: 320-bit exponents.
+    Ffdhe3072, P3072, U3072, U320, 40
+);

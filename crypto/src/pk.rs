@@ -1,7 +1,9 @@
 //! E_PK: encryption to the gateway (DHIES). It says nothing about the sender; the keyed hashes inside do.
 
-use crate::context::{Context, Part, ctx};
-use crate::hash::{derive, sha256};
+use sha2::{Digest, Sha256};
+
+use crate::context::{Buffer, Context, Part, ctx};
+use crate::hash::derive;
 use crate::{Aead, CryptoError, Element, GroupId, Seed};
 
 /// What a `pk(…)` is for; its context.
@@ -16,6 +18,8 @@ pub enum PkPurpose {
     Negotiate,
 }
 
+/// Whatever the suites of the two are.
+const SUITE: Aead = Aead::AesCcm8;
 /// One key per message, so the nonce may stay the same.
 const NONCE: [u8; 13] = [0; 13];
 
@@ -26,17 +30,14 @@ fn with_context<T>(purpose: PkPurpose, then: impl FnOnce(Context<'_>) -> T) -> T
     }
 }
 
+/// SHA(enc ‖ PK).
 fn salt(enc: &[u8], public: &Element) -> [u8; 32] {
-    let mut both = [0; 2 * crate::ELEMENT_LEN_MAX];
-    let (len, all) = (enc.len(), enc.len() + public.as_bytes().len());
-    both[..len].copy_from_slice(enc);
-    both[len..all].copy_from_slice(public.as_bytes());
-    sha256(&both[..all])
+    Sha256::new().chain_update(enc).chain_update(public.as_bytes()).finalize().into()
 }
 
 /// Bytes that `pk(…)` adds to its plaintext.
 pub(crate) const fn overhead(group: GroupId) -> usize {
-    group.element_len() + 8
+    group.element_len() + SUITE.tag_len()
 }
 
 /// Writes enc ‖ ct into `out`; returns its length.
@@ -48,18 +49,17 @@ pub(crate) fn seal(
     plaintext: &[u8],
     out: &mut [u8],
 ) -> Result<usize, CryptoError> {
-    let enc = group.exp_base(e);
-    let enc_len = enc.as_bytes().len();
-    let shared = group.exp(public, e);
     let all = plaintext.len() + overhead(group);
     let out = out.get_mut(..all).ok_or(CryptoError::BufferTooSmall)?;
-    let (head, body) = out.split_at_mut(enc_len);
+    let enc = group.exp_base(e);
+    let shared = group.exp(public, e);
+    let (head, body) = out.split_at_mut(group.element_len());
     head.copy_from_slice(enc.as_bytes());
     body[..plaintext.len()].copy_from_slice(plaintext);
     with_context(purpose, |context| {
         let key = derive::<16>(&[shared.as_bytes()], &salt(head, public), context);
-        let aad = crate::context::Buffer::of(context);
-        Aead::AesCcm8.seal(key.expose(), &NONCE, aad.as_bytes(), body, plaintext.len())
+        let aad = Buffer::of(context);
+        SUITE.seal(key.expose(), &NONCE, aad.as_bytes(), body, plaintext.len())
     })?;
     Ok(all)
 }
@@ -74,13 +74,13 @@ pub(crate) fn open(
     out: &mut [u8],
 ) -> Result<usize, CryptoError> {
     let (head, body) = bytes.split_at_checked(group.element_len()).ok_or(CryptoError::NotOpened)?;
+    let out = out.get_mut(..body.len()).ok_or(CryptoError::BufferTooSmall)?;
     let enc = Element::parse(group, head).map_err(|_| CryptoError::NotOpened)?;
     let shared = group.exp(&enc, secret);
-    let out = out.get_mut(..body.len()).ok_or(CryptoError::BufferTooSmall)?;
     out.copy_from_slice(body);
     with_context(purpose, |context| {
         let key = derive::<16>(&[shared.as_bytes()], &salt(head, public), context);
-        let aad = crate::context::Buffer::of(context);
-        Aead::AesCcm8.open(key.expose(), &NONCE, aad.as_bytes(), out)
+        let aad = Buffer::of(context);
+        SUITE.open(key.expose(), &NONCE, aad.as_bytes(), out)
     })
 }

@@ -2,43 +2,58 @@
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::Identity;
 use zeroize::Zeroize;
 
 use crate::context::ctx;
 use crate::hash::derive;
-use crate::{CryptoError, Element, Seed};
+use crate::{CryptoError, Element, Group, GroupId, Seed};
 
 fn scalar(seed: &Seed) -> Scalar {
     let wide = derive::<64>(&[seed.expose()], &[], ctx("scalar", &[]));
     Scalar::from_bytes_mod_order_wide(wide.expose())
 }
 
-/// g^x.
-pub(crate) fn exp_base(seed: &Seed) -> Element {
-    let mut scalar = scalar(seed);
-    let point = RistrettoPoint::mul_base(&scalar);
-    scalar.zeroize();
-    Element::from_valid(point.compress().as_bytes())
-}
+/// The group of profile compact.
+#[derive(Clone, Copy, Debug)]
+pub struct Ristretto255;
 
-/// e^x.
-pub(crate) fn exp(element: &Element, seed: &Seed) -> Element {
-    let point = decode(element.as_bytes()).unwrap_or_else(RistrettoPoint::identity);
-    let mut scalar = scalar(seed);
-    let result = point * scalar;
-    scalar.zeroize();
-    Element::from_valid(result.compress().as_bytes())
-}
+impl Group for Ristretto255 {
+    const ID: GroupId = GroupId::Ristretto255;
 
-/// A canonical encoding, not the identity.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Element, CryptoError> {
-    if bytes == [0; 32] {
-        return Err(CryptoError::BadElement);
+    fn exp_base(exponent: &Seed) -> Element {
+        let mut scalar = scalar(exponent);
+        let point = RistrettoPoint::mul_base(&scalar);
+        scalar.zeroize();
+        encode(point)
     }
-    decode(bytes).map(|_| Element::from_valid(bytes)).ok_or(CryptoError::BadElement)
+
+    fn exp(element: &Element, exponent: &Seed) -> Element {
+        assert!(element.group() == Self::ID, "an element of another group");
+        let point = decode(element.as_bytes()).expect("what is an element decodes");
+        let mut scalar = scalar(exponent);
+        let result = point * scalar;
+        scalar.zeroize();
+        encode(result)
+    }
+
+    /// A canonical encoding, not the identity.
+    fn parse(bytes: &[u8]) -> Result<Element, CryptoError> {
+        if bytes == [0; 32] {
+            return Err(CryptoError::BadElement);
+        }
+        decode(bytes).map(|_| Element::from_valid(Self::ID, bytes)).ok_or(CryptoError::BadElement)
+    }
 }
 
+fn encode(mut point: RistrettoPoint) -> Element {
+    let mut bytes = point.compress();
+    let element = Element::from_valid(GroupId::Ristretto255, bytes.as_bytes());
+    point.zeroize();
+    bytes.zeroize();
+    element
+}
+
+/// `None` for a wrong length or an encoding that is not canonical.
 fn decode(bytes: &[u8]) -> Option<RistrettoPoint> {
     CompressedRistretto::from_slice(bytes).ok()?.decompress()
 }

@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq;
 
 use crate::context::ctx;
-use crate::hash::{derive, kdf};
+use crate::hash::derive;
 use crate::{CryptoError, ELEMENT_LEN_MAX, Element, GroupId, Secret, Seed};
 
 /// Bytes of F_G(r) in the largest group.
@@ -42,8 +42,7 @@ pub(crate) fn close(group: GroupId, public: &Element, r: &Seed) -> Trapdoor {
     if group.is_compact() {
         return trapdoor;
     }
-    let e = derive::<32>(&[r.expose()], &[], ctx("H1", &[]));
-    let e = Seed::from_bytes(*e.expose());
+    let e = Seed::from_secret(derive(&[r.expose()], &[], ctx("H1", &[])));
     let encapsulation = group.exp_base(&e);
     let len = encapsulation.as_bytes().len();
     let mask = mask(&group.exp(public, &e), encapsulation.as_bytes());
@@ -63,11 +62,11 @@ pub(crate) fn open(group: GroupId, secret: &Seed, public: &Element, bytes: &[u8]
     let (head, masked) = bytes.split_at(group.element_len());
     let encapsulation = Element::parse(group, head).map_err(|_| CryptoError::NotOpened)?;
     let mask = mask(&group.exp(&encapsulation, secret), head);
-    let mut r = [0; 32];
-    for ((r, masked), mask) in r.iter_mut().zip(masked).zip(mask.expose()) {
+    let mut r = Secret::new([0; 32]);
+    for ((r, masked), mask) in r.expose_mut().iter_mut().zip(masked).zip(mask.expose()) {
         *r = masked ^ mask;
     }
-    let r = Seed::from_bytes(r);
+    let r = Seed::from_secret(r);
     if bool::from(close(group, public, &r).as_bytes().ct_eq(bytes)) { Ok(r) } else { Err(CryptoError::NotOpened) }
 }
 
@@ -86,7 +85,5 @@ fn from_shared(shared: &Element, n: &Element, public: &Element) -> Seed {
     let (len, all) = (n.as_bytes().len(), n.as_bytes().len() + public.as_bytes().len());
     salt[..len].copy_from_slice(n.as_bytes());
     salt[len..all].copy_from_slice(public.as_bytes());
-    let mut r = Secret::<32>::new([0; 32]);
-    kdf(&[shared.as_bytes()], &salt[..all], ctx("H3", &[]), r.expose_mut());
-    Seed::from_bytes(*r.expose())
+    Seed::from_secret(derive(&[shared.as_bytes()], &salt[..all], ctx("H3", &[])))
 }

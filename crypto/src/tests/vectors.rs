@@ -1,0 +1,172 @@
+//! Vectors as they were published.
+
+/// RFC 3610 §8, those with an 8-byte tag: key, nonce, associated data, plaintext, ciphertext ‖ tag.
+pub(super) const RFC3610: [[&str; 5]; 12] = [
+    [
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000003020100a0a1a2a3a4a5",
+        "0001020304050607",
+        "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e",
+        "588c979a61c663d2f066d0c2c0f989806d5f6b61dac38417e8d12cfdf926e0",
+    ],
+    [
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000004030201a0a1a2a3a4a5",
+        "0001020304050607",
+        "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "72c91a36e135f8cf291ca894085c87e3cc15c439c9e43a3ba091d56e10400916",
+    ],
+    [
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000005040302a0a1a2a3a4a5",
+        "0001020304050607",
+        "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20",
+        "51b1e5f44a197d1da46b0f8e2d282ae871e838bb64da8596574adaa76fbd9fb0c5",
+    ],
+    [
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000006050403a0a1a2a3a4a5",
+        "000102030405060708090a0b",
+        "0c0d0e0f101112131415161718191a1b1c1d1e",
+        "a28c6865939a9a79faaa5c4c2a9d4a91cdac8c96c861b9c9e61ef1",
+    ],
+    [
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000007060504a0a1a2a3a4a5",
+        "000102030405060708090a0b",
+        "0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "dcf1fb7b5d9e23fb9d4e131253658ad86ebdca3e51e83f077d9c2d93",
+    ],
+    [
+        "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+        "00000008070605a0a1a2a3a4a5",
+        "000102030405060708090a0b",
+        "0c0d0e0f101112131415161718191a1b1c1d1e1f20",
+        "6fc1b011f006568b5171a42d953d469b2570a4bd87405a0443ac91cb94",
+    ],
+    [
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00412b4ea9cdbe3c9696766cfa",
+        "0be1a88bace018b1",
+        "08e8cf97d820ea258460e96ad9cf5289054d895ceac47c",
+        "4cb97f86a2a4689a877947ab8091ef5386a6ffbdd080f8e78cf7cb0cddd7b3",
+    ],
+    [
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "0033568ef7b2633c9696766cfa",
+        "63018f76dc8a1bcb",
+        "9020ea6f91bdd85afa0039ba4baff9bfb79c7028949cd0ec",
+        "4ccb1e7ca981befaa0726c55d378061298c85c92814abc33c52ee81d7d77c08a",
+    ],
+    [
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00103fe41336713c9696766cfa",
+        "aa6cfa36cae86b40",
+        "b916e0eacc1c00d7dcec68ec0b3bbb1a02de8a2d1aa346132e",
+        "b1d23a2220ddc0ac900d9aa03c61fcf4a559a4417767089708a776796edb723506",
+    ],
+    [
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00764c63b8058e3c9696766cfa",
+        "d0d0735c531e1becf049c244",
+        "12daac5630efa5396f770ce1a66b21f7b2101c",
+        "14d253c3967b70609b7cbb7c499160283245269a6f49975bcadeaf",
+    ],
+    [
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00f8b678094e3b3c9696766cfa",
+        "77b60f011c03e1525899bcae",
+        "e88b6a46c78d63e52eb8c546efb5de6f75e9cc0d",
+        "5545ff1a085ee2efbf52b2e04bee1e2336c73e3f762c0c7744fe7e3c",
+    ],
+    [
+        "d7828d13b2b0bdc325a76236df93cc6b",
+        "00d560912d3f703c9696766cfa",
+        "cd9044d2b71fdb8120ea60c0",
+        "6435acbafb11a82e2f071d7ca4a5ebd93a803ba87f",
+        "009769ecabdf48625594c59251e6035722675e04c847099e5ae0704551",
+    ],
+];
+
+/// Of NIST's LWC_AEAD_KAT_128_128 for Ascon-AEAD128: plaintext, associated data, ciphertext ‖ tag. Key and nonce are 00 01 … 0F.
+pub(super) const ASCON: [[&str; 3]; 8] = [
+    ["", "", "4427d64b8e1e1451fc445960f0839bb0"],
+    ["", "00", "103ab79d913a0321287715a979bb8585"],
+    ["00", "", "e79f58f1f541fc51b5d438f8e1dd03f147"],
+    ["000102030405060708", "0001", "49e50547ca0c7547848efd5e4de60c2580c4b48ac4aca27f3a"],
+    [
+        "000102030405060708090a0b0c0d0e0f",
+        "000102030405060708090a0b0c0d0e0f",
+        "6a28215e4a6023fae42095318b187f99e0c479771a09b5d29afd05825b013d0d",
+    ],
+    [
+        "000102030405060708090a0b0c0d0e0f",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "4c086d27a3b51a2333cfc7f22172a9bc6d0eace132fb02d26512def99d3aa62e",
+    ],
+    [
+        "000102030405060708090a0b0c0d0e0f1011121314",
+        "000102030405",
+        "7cc88bdbf6d70605975b2fcd35dabd5b37b998207a75f3fe9b2955da60a3d488cbcd623b5b",
+    ],
+    [
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "4c086d27a3b51a2333cfc7f22172a9bcad88b8d4d77e50622d788345fa7bee4468915d3f9422289f2349d6a3b4160397",
+    ],
+];
+
+/// RFC 9496 A.1: the multiples of the generator from 0 to 15.
+#[cfg(feature = "compact")]
+pub(super) const RISTRETTO_MULTIPLES: [&str; 16] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76",
+    "6a493210f7499cd17fecb510ae0cea23a110e8d5b901f8acadd3095c73a3b919",
+    "94741f5d5d52755ece4f23f044ee27d5d1ea1e2bd196b462166b16152a9d0259",
+    "da80862773358b466ffadfe0b3293ab3d9fd53c5ea6c955358f568322daf6a57",
+    "e882b131016b52c1d3337080187cf768423efccbb517bb495ab812c4160ff44e",
+    "f64746d3c92b13050ed8d80236a7f0007c3b3f962f5ba793d19a601ebb1df403",
+    "44f53520926ec81fbd5a387845beb7df85a96a24ece18738bdcfa6a7822a176d",
+    "903293d8f2287ebe10e2374dc1a53e0bc887e592699f02d077d5263cdd55601c",
+    "02622ace8f7303a31cafc63f8fc48fdc16e1c8c8d234b2f0d6685282a9076031",
+    "20706fd788b2720a1ed2a5dad4952b01f413bcf0e7564de8cdc816689e2db95f",
+    "bce83f8ba5dd2fa572864c24ba1810f9522bc6004afe95877ac73241cafdab42",
+    "e4549ee16b9aa03099ca208c67adafcafa4c3f3e4e5303de6026e3ca8ff84460",
+    "aa52e000df2e16f55fb1032fc33bc42742dad6bd5a8fc0be0167436c5948501f",
+    "46376b80f409b29dc2b5f6f0c52591990896e5716f41477cd30085ab7f10301e",
+    "e0c418f7c8d9c4cdd7395b93ea124f3ad99021bb681dfc3302a9d99a2e53e64e",
+];
+
+/// RFC 9496 A.2: what must not decode.
+#[cfg(feature = "compact")]
+pub(super) const RISTRETTO_BAD: [&str; 29] = [
+    "00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "f3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "ed57ffd8c914fb201471d1c3d245ce3c746fcbe63a3679d51b6a516ebebe0e20",
+    "c34c4e1826e5d403b78e246e88aa051c36ccf0aafebffe137d148a2bf9104562",
+    "c940e5a4404157cfb1628b108db051a8d439e1a421394ec4ebccb9ec92a8ac78",
+    "47cfc5497c53dc8e61c91d17fd626ffb1c49e2bca94eed052281b510b1117a24",
+    "f1c6165d33367351b0da8f6e4511010c68174a03b6581212c71c0e1d026c3c72",
+    "87260f7a2f12495118360f02c26a470f450dadf34a413d21042b43b9d93e1309",
+    "26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371",
+    "4eac077a713c57b4f4397629a4145982c661f48044dd3f96427d40b147d9742f",
+    "de6a7b00deadc788eb6b6c8d20c0ae96c2f2019078fa604fee5b87d6e989ad7b",
+    "bcab477be20861e01e4a0e295284146a510150d9817763caf1a6f4b422d67042",
+    "2a292df7e32cababbd9de088d1d1abec9fc0440f637ed2fba145094dc14bea08",
+    "f4a9e534fc0d216c44b218fa0c42d99635a0127ee2e53c712f70609649fdff22",
+    "8268436f8c4126196cf64b3c7ddbda90746a378625f9813dd9b8457077256731",
+    "2810e5cbc2cc4d4eece54f61c6f69758e289aa7ab440b3cbeaa21995c2f4232b",
+    "3eb858e78f5a7254d8c9731174a94f76755fd3941c0ac93735c07ba14579630e",
+    "a45fdc55c76448c049a1ab33f17023edfb2be3581e9c7aade8a6125215e04220",
+    "d483fe813c6ba647ebbfd3ec41adca1c6130c2beeee9d9bf065c8d151c5f396e",
+    "8a2e1d30050198c65a54483123960ccc38aef6848e1ec8f5f780e8523769ba32",
+    "32888462f8b486c68ad7dd9610be5192bbeaf3b443951ac1a8118419d9fa097b",
+    "227142501b9d4355ccba290404bde41575b037693cef1f438c47f8fbf35d1165",
+    "5c37cc491da847cfeb9281d407efc41e15144c876e0170b499a96a22ed31e01e",
+    "445425117cb8c90edcbc7c1cc0e74f747f2c1efa5630a967c64f287792a48a4b",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];

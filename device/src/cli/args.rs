@@ -1,0 +1,144 @@
+//! What may be said on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{DeviceId, Suite};
+
+/// A device of SGA: registers with a gateway, agrees on keys with peers through it, sends and reads sealed messages.
+#[derive(Parser, Debug)]
+#[command(name = "sga-device", version, about)]
+pub(crate) struct Cli {
+    /// The folder with this device's keys and state.
+    #[arg(long, global = true, default_value = "sga-device")]
+    pub(crate) state: PathBuf,
+    /// One JSON object per line on stdout.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Blocks of 2^(N+4) bytes, 0–6, for networks with small frames.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=6))]
+    pub(crate) block_szx: Option<u8>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Make this device known to a gateway, or get back in step with it.
+    Register(RegisterArgs),
+    /// Agree on a cipher and a key with a peer (A1…B7); waits until texts can be sent.
+    Connect(ConnectArgs),
+    /// Send a text; returns when the gateway has stored it.
+    Send(SendArgs),
+    /// Read texts, and answer peers that want to connect.
+    Listen(ListenArgs),
+    /// Say what this device knows.
+    Status,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RegisterArgs {
+    /// coap://HOST[:PORT] of the gateway.
+    #[arg(long, required_unless_present = "read_answer")]
+    pub(crate) gateway: Option<String>,
+    /// This device's id, 1–16 bytes.
+    #[arg(long)]
+    pub(crate) id: Option<DeviceId>,
+    /// The gateway's fingerprint, as `sga-gateway pin` prints it. Without it the first package seen is trusted.
+    #[arg(long)]
+    pub(crate) pin: Option<Pin>,
+    /// The enrolment secret in hex.
+    #[arg(long)]
+    pub(crate) token: Option<HexSecret>,
+    /// The cipher for all that is between this device and the gateway.
+    #[arg(long, default_value = "aes-ccm-8")]
+    pub(crate) suite: Suite,
+    /// The ciphers that this device has, separated by commas. [default: all]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) suites: Vec<Suite>,
+    /// Write the request to a file instead of sending it, so that another CoAP client can carry it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) print_request: Option<PathBuf>,
+    /// With --print-request: the package, fetched by another CoAP client. Else it is fetched from the gateway.
+    #[arg(long, value_name = "FILE", requires = "print_request")]
+    pub(crate) package: Option<PathBuf>,
+    /// Read the gateway's answer to a request that --print-request has written.
+    #[arg(long, value_name = "FILE", conflicts_with = "print_request")]
+    pub(crate) read_answer: Option<PathBuf>,
+    /// Seconds to wait.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConnectArgs {
+    /// The peer's id.
+    pub(crate) peer: DeviceId,
+    /// The cipher to agree on. [default: this device's own, or one that both have]
+    #[arg(long)]
+    pub(crate) suite: Option<Suite>,
+    /// Seconds to wait.
+    #[arg(long, default_value_t = 120)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SendArgs {
+    /// The peer's id.
+    pub(crate) peer: DeviceId,
+    /// The text, or - for standard input.
+    pub(crate) text: String,
+    /// Seconds to wait. A text that was not confirmed by then is sent with the next command.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListenArgs {
+    /// Stop after so many texts; 0: take what is there, answer what is asked, and stop. [default: go on]
+    #[arg(long)]
+    pub(crate) count: Option<u64>,
+    /// Seconds to wait at most. [default: go on]
+    #[arg(long)]
+    pub(crate) timeout: Option<u64>,
+    /// Whose invitations to take: all, known (peers that had a session), none, or ids separated by commas.
+    #[arg(long, default_value = "all")]
+    pub(crate) accept: String,
+    /// Seconds between refreshes of the inbox, which keep a NAT's way back open.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) refresh: u64,
+}
+
+/// 16 bytes in hex.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pin(pub(crate) [u8; 16]);
+
+impl FromStr for Pin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| "a pin is 32 hex digits".to_owned())?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A secret in hex.
+#[derive(Clone)]
+pub(crate) struct HexSecret(pub(crate) Vec<u8>);
+
+impl std::fmt::Debug for HexSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("redacted")
+    }
+}
+
+impl FromStr for HexSecret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        hex::decode(text).map(Self).map_err(|_| "a secret is written in hex".to_owned())
+    }
+}

@@ -1,0 +1,217 @@
+//! One peer: negotiation, session, runs.
+
+use sga_crypto::{Secret, Seed};
+use sga_schema::{DeviceId, Handle, Role, Suite};
+
+use crate::limits::RUNS_PER_PEER_MAX;
+use crate::traffic::{Outbox, Run};
+
+/// All that a device keeps for one peer.
+pub(crate) struct Slot {
+    pub(crate) peer: DeviceId,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) agreement: Option<Agreement>,
+    pub(crate) runs: Runs,
+    /// The text in flight. Its bytes are the caller's.
+    pub(crate) outbox: Option<Outbox>,
+    pub(crate) pair_secret: Option<Secret<32>>,
+    /// The run that this device has a Half for. In memory only; the agreement's `highest_run` is stored.
+    pub(crate) opening: Option<Opening>,
+    /// Bare refusals since something succeeded. In memory only.
+    pub(crate) strikes: u8,
+    /// Requests of this peer rest. In memory only.
+    pub(crate) parked: bool,
+}
+
+impl Slot {
+    pub(crate) fn new(peer: DeviceId) -> Self {
+        Self {
+            peer,
+            negotiation: Negotiation::None,
+            agreement: None,
+            runs: Runs::default(),
+            outbox: None,
+            pair_secret: None,
+            opening: None,
+            strikes: 0,
+            parked: false,
+        }
+    }
+
+    /// Nothing would be lost with it.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.negotiation, Negotiation::None)
+            && self.agreement.is_none()
+            && self.pair_secret.is_none()
+            && self.outbox.is_none()
+    }
+
+    /// Something succeeded, or the application has asked.
+    pub(crate) fn wake(&mut self) {
+        self.strikes = 0;
+        self.parked = false;
+        if let Some(outbox) = &mut self.outbox {
+            outbox.parked = false;
+        }
+        if let Some(run) = self.runs.newest_mut() {
+            run.parked = false;
+        }
+    }
+
+    /// A Half of this device for this run may still lead to keys.
+    pub(crate) fn is_opening(&self, handle: Handle, run: u32) -> bool {
+        let same = self.agreement.as_ref().is_some_and(|agreement| agreement.handle == handle);
+        same && !self.parked && self.opening.as_ref().is_some_and(|opening| opening.run == run)
+    }
+
+    /// Texts may be sealed: the newest run is this session's, established, with the own message 0 stored.
+    pub(crate) fn takes_text(&self) -> bool {
+        let handle = self.agreement.as_ref().map(|agreement| agreement.handle);
+        let newest = self.runs.newest();
+        self.outbox.is_none() && newest.is_some_and(|run| Some(run.handle) == handle && run.takes_text())
+    }
+
+    /// Opens a run: its number is stored before its Half leaves.
+    pub(crate) fn open_run(&mut self, run: u32) -> bool {
+        let Some(agreement) = &mut self.agreement else { return false };
+        if run <= agreement.highest_run {
+            return false;
+        }
+        agreement.highest_run = run;
+        self.opening = Some(Opening { run, half: None, waiting: false });
+        true
+    }
+
+    /// Opens the run after the highest; its number.
+    pub(crate) fn open_next_run(&mut self) -> Option<u32> {
+        let run = self.agreement.as_ref()?.highest_run.checked_add(1)?;
+        self.open_run(run).then_some(run)
+    }
+}
+
+/// A1–A5 with a peer, as far as it got.
+pub(crate) enum Negotiation {
+    None,
+    /// A1 is due, with a fresh number and fresh values.
+    Wanted {
+        suite: Suite,
+        automatic: bool,
+    },
+    /// A1 was answered; A4 decides.
+    Invited {
+        suite: Suite,
+        handle: Handle,
+        nonce_i: [u8; 8],
+        key: Secret<16>,
+    },
+    /// A2 came; A3 is due or on its way.
+    Replying(Reply),
+}
+
+/// An answer to an A2. The same values go out each time.
+pub(crate) struct Reply {
+    pub(crate) peer: DeviceId,
+    pub(crate) handle: Handle,
+    pub(crate) nonce_i: [u8; 8],
+    pub(crate) nonce_g: [u8; 8],
+    /// peer(k_t^i).
+    pub(crate) peer_key: Secret<16>,
+    /// `None` refuses.
+    pub(crate) suite: Option<Suite>,
+    /// n_j and k_t^j, once drawn and stored.
+    pub(crate) drawn: Option<([u8; 8], Secret<16>)>,
+}
+
+/// A session.
+pub(crate) struct Agreement {
+    pub(crate) role: Role,
+    pub(crate) suite: Suite,
+    pub(crate) handle: Handle,
+    pub(crate) th_a: [u8; 32],
+    /// The own k_t.
+    pub(crate) temporary_key: Secret<16>,
+    /// peer(k_t) of the other end.
+    pub(crate) peer_key: Secret<16>,
+    /// The highest run that was opened or answered.
+    pub(crate) highest_run: u32,
+}
+
+/// A run that is not closed.
+pub(crate) struct Opening {
+    pub(crate) run: u32,
+    /// Drawn when the Half is made.
+    pub(crate) half: Option<Ephemeral>,
+    /// The gateway has the Half; B6 comes by itself.
+    pub(crate) waiting: bool,
+}
+
+/// What a Half is made from. Never stored.
+pub(crate) struct Ephemeral {
+    /// R.
+    pub(crate) ephemeral_secret: Seed,
+    /// r; in the compact profile it follows from R, and this is not used.
+    pub(crate) trapdoor_secret: Seed,
+}
+
+/// The runs of one peer, oldest first.
+#[derive(Default)]
+pub(crate) struct Runs {
+    list: [Option<Run>; RUNS_PER_PEER_MAX],
+}
+
+impl Runs {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Run> {
+        self.list.iter().flatten()
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Run> {
+        self.iter().next_back()
+    }
+
+    pub(crate) fn newest_mut(&mut self) -> Option<&mut Run> {
+        self.list.iter_mut().flatten().next_back()
+    }
+
+    pub(crate) fn find_mut(&mut self, handle: Handle, run: u32) -> Option<&mut Run> {
+        self.list.iter_mut().flatten().find(|held| held.handle == handle && held.run == run)
+    }
+
+    pub(crate) fn find(&self, handle: Handle, run: u32) -> Option<&Run> {
+        self.iter().find(|held| held.handle == handle && held.run == run)
+    }
+
+    /// Adds the newest. If there is no room, the oldest that is not established goes: nobody has sealed a text under it.
+    pub(crate) fn push(&mut self, run: Run) {
+        if self.list.iter().all(Option::is_some) {
+            let index = self.iter().position(|held| !held.established).unwrap_or(0);
+            if let Some(place) = self.list.get_mut(index) {
+                *place = None;
+            }
+        }
+        self.compact();
+        if let Some(free) = self.list.iter_mut().find(|place| place.is_none()) {
+            *free = Some(run);
+        }
+    }
+
+    /// Drops what is older than this run.
+    pub(crate) fn drop_before(&mut self, handle: Handle, run: u32) {
+        for place in &mut self.list {
+            match place {
+                Some(held) if held.handle == handle && held.run == run => break,
+                _ => *place = None,
+            }
+        }
+        self.compact();
+    }
+
+    fn compact(&mut self) {
+        for index in 1..self.list.len() {
+            let mut place = index;
+            while place > 0 && self.list.get(place - 1).is_some_and(Option::is_none) {
+                self.list.swap(place - 1, place);
+                place -= 1;
+            }
+        }
+    }
+}

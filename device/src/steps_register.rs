@@ -1,0 +1,156 @@
+//! Registration (4.1).
+
+use rand_core::CryptoRng;
+use sga_crypto::{Element, GroupId, PkPurpose, Seed, sha256, steps};
+use sga_schema::{Grant, Package as WirePackage, Proof, Register, RegisterSecret, Registered, SealedId, VERSION};
+use zeroize::Zeroizing;
+
+use crate::answer::{Answer, code};
+use crate::device::{Device, post};
+use crate::error::DeviceError;
+use crate::event::{Event, Failure};
+use crate::gateway_side::Package;
+use crate::request::{Flight, Handled, InFlight, Method, Outgoing, RequestKind};
+use crate::seal::{ELEMENT_SCRATCH_LEN, aead, encode, open, seal, seal_pk};
+
+impl<const PEERS: usize> Device<PEERS> {
+    pub(crate) fn send_package_request(&mut self) -> Result<Outgoing, DeviceError> {
+        self.flight = Some(Flight { sent_len: 0, what: InFlight::Package });
+        let mut outgoing = post(RequestKind::Package, "register", 0, None);
+        outgoing.method = Method::Get;
+        outgoing.content_format = None;
+        Ok(outgoing)
+    }
+
+    pub(crate) fn on_package(&mut self, answer: &Answer<'_>, sink: &mut impl FnMut(Event<'_>)) -> Handled {
+        if answer.code != code::CONTENT {
+            return Handled::Retry;
+        }
+        let Some((package, pin)) = self.check_package(answer.payload) else {
+            return self.stop_registration(Failure::PackageUnusable, sink);
+        };
+        let pinned = self.identity.pin.is_some();
+        if self.identity.pin.is_some_and(|expected| expected != pin) {
+            return self.stop_registration(Failure::PinMismatch, sink);
+        }
+        if !pinned {
+            self.identity.pin = Some(pin);
+            self.unsaved = true;
+        }
+        self.home.candidate = Some(package);
+        self.home.due.package = false;
+        sink(Event::PackageAccepted { pin, pinned });
+        Handled::Done
+    }
+
+    fn check_package(&self, bytes: &[u8]) -> Option<(Package, [u8; 16])> {
+        let wire: WirePackage<'_> = sga_schema::decode(bytes).ok()?;
+        let group = GroupId::from_profile(wire.profile.id())?;
+        let public = Element::parse(group, wire.public_key).ok()?;
+        if !wire.suites.contains(self.identity.suite) {
+            return None;
+        }
+        let pin = steps::pin(VERSION, wire.profile.id(), wire.public_key);
+        let package = Package {
+            profile: wire.profile,
+            group,
+            public,
+            gateway_id: wire.gateway_id,
+            suites: wire.suites,
+            hash: sha256(bytes),
+        };
+        Some((package, pin))
+    }
+
+    fn stop_registration(&mut self, what: Failure, sink: &mut impl FnMut(Event<'_>)) -> Handled {
+        self.home.due.package = false;
+        self.home.due.register = false;
+        self.home.due.attach = false;
+        sink(Event::Failed { what });
+        Handled::Done
+    }
+
+    pub(crate) fn send_register(&mut self, rng: &mut impl CryptoRng, buf: &mut [u8]) -> Result<Outgoing, DeviceError> {
+        let identity = &self.identity;
+        let package = self.home.candidate.as_ref().or(self.home.package.as_ref()).ok_or(DeviceError::NotRegistered)?;
+        let proof = match &identity.enrolment {
+            Some(enrolment) => Proof::Enrolment(steps::enrol_proof(
+                enrolment.as_bytes(),
+                &package.hash,
+                &identity.registered_key,
+                identity.suite.id(),
+                identity.suites.bits(),
+                identity.id.as_bytes(),
+            )),
+            None => Proof::None,
+        };
+        let secret = RegisterSecret {
+            registered_key: *identity.registered_key.expose(),
+            suite: identity.suite,
+            suites: identity.suites,
+            proof,
+        };
+        let mut plain = Zeroizing::new([0; 96]);
+        let plain_len = encode(&secret, &mut *plain)?;
+        let mut sealed_key = [0; ELEMENT_SCRATCH_LEN];
+        let purpose = PkPurpose::Register { package_hash: package.hash };
+        let plain = plain.get(..plain_len).ok_or(DeviceError::Internal)?;
+        let sealed_key = seal_pk(package, purpose, &Seed::new(rng), plain, &mut sealed_key)?;
+        let mut sealed_id = [0; 48];
+        let key = steps::register_id(aead(identity.suite), &identity.registered_key, &sha256(sealed_key));
+        let sealed_id = seal(key, &SealedId(identity.id), &mut sealed_id)?;
+        let len = encode(&Register { sealed_key, sealed_id }, buf)?;
+        let request_hash = sha256(buf.get(..len).ok_or(DeviceError::Internal)?);
+        self.flight = Some(Flight { sent_len: len, what: InFlight::Register { request_hash } });
+        Ok(post(RequestKind::Register, "register", len, None))
+    }
+
+    pub(crate) fn on_registered(
+        &mut self,
+        answer: &Answer<'_>,
+        request_hash: &[u8; 32],
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Handled {
+        match answer.code {
+            code::CREATED | code::CHANGED => {}
+            code::UNAUTHORIZED | code::FORBIDDEN | code::CONFLICT | code::UNPROCESSABLE => {
+                return self.stop_registration(Failure::Registration { code: answer.code }, sink);
+            }
+            _ => return Handled::Retry,
+        }
+        let Some(grant) = self.open_grant(answer.payload, request_hash) else {
+            return self.not_opened();
+        };
+        if let Some(package) = self.home.candidate.take() {
+            self.home.package = Some(package);
+        }
+        if self.home.ticket.is_none() {
+            self.home.generation = grant.generation;
+        }
+        self.home.ticket = Some(grant.ticket);
+        if grant.attach_number > self.home.attach_number {
+            self.home.attach_number = grant.attach_number;
+            self.home.attach_reserved = false;
+        }
+        if grant.request_number >= self.home.request_number {
+            self.home.request_number = grant.request_number;
+            self.home.request_reserved = false;
+        }
+        if grant.attach_number == self.home.attach_number {
+            self.home.attach_reserved = false;
+        }
+        self.home.due.register = false;
+        self.home.due.attach = true;
+        self.unsaved = true;
+        sink(Event::Registered);
+        Handled::Done
+    }
+
+    fn open_grant(&self, payload: &[u8], request_hash: &[u8; 32]) -> Option<Grant> {
+        let registered: Registered<'_> = sga_schema::decode(payload).ok()?;
+        let identity = &self.identity;
+        let key = steps::registered(aead(identity.suite), &identity.registered_key, request_hash, &registered.nonce);
+        let mut scratch = [0; 64];
+        open(key, registered.sealed, &mut scratch)
+    }
+}

@@ -1,0 +1,114 @@
+//! `cargo verify`: everything that has to hold before a change lands, on a machine with nothing but Rust.
+//!
+//! Ends with a table and one line `N passed, N failed`; exits with 0 if nothing failed.
+#![expect(clippy::print_stdout, reason = "a command's report")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// A stranger that the checks need: the program, and the Debian package that has it.
+const PEERS: [(&str, &str); 1] = [("coap-client-notls", "libcoap3-bin")];
+
+/// Profile and suite of each run of the demo.
+const DEMOS: [(&str, &str); 8] = [
+    ("compact", "aes-ccm-8"),
+    ("compact", "aes-ccm-16"),
+    ("compact", "chacha20-poly1305"),
+    ("compact", "ascon-aead128"),
+    ("classic", "aes-ccm-8"),
+    ("classic", "aes-ccm-16"),
+    ("classic", "chacha20-poly1305"),
+    ("classic", "ascon-aead128"),
+];
+
+struct Report {
+    rows: Vec<(String, Result<(), String>)>,
+}
+
+impl Report {
+    fn run(&mut self, name: &str, command: &mut Command) {
+        println!("── {name}");
+        let result = match command.stdin(Stdio::null()).status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(status.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.rows.push((name.to_owned(), result));
+    }
+
+    fn note(&mut self, name: &str, result: Result<(), String>) {
+        self.rows.push((name.to_owned(), result));
+    }
+
+    fn print(&self) -> bool {
+        println!("\n{:<52} result", "check");
+        for (name, result) in &self.rows {
+            match result {
+                Ok(()) => println!("{name:<52} ok"),
+                Err(why) => println!("{name:<52} FAILED: {why}"),
+            }
+        }
+        let failed = self.rows.iter().filter(|(_, result)| result.is_err()).count();
+        println!("\n{} passed, {failed} failed", self.rows.len() - failed);
+        failed == 0
+    }
+}
+
+fn main() -> ExitCode {
+    let root = workspace();
+    let mut report = Report { rows: Vec::new() };
+    for (program, package) in PEERS {
+        report.note(&format!("peer {program}"), provide(program, package));
+    }
+    report.run("format", cargo(&root).args(["fmt", "--all", "--check"]));
+    report.run(
+        "clippy",
+        cargo(&root).args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    );
+    report.run("build", cargo(&root).args(["build", "--quiet", "--workspace", "--bins"]));
+    report.run("tests", cargo(&root).args(["test", "--workspace", "--no-fail-fast"]));
+    report.run("build for the demo", cargo(&root).args(["build", "--quiet", "--release", "--workspace", "--bins"]));
+    for (profile, suite) in DEMOS {
+        report.run(
+            &format!("demo --profile {profile} --suite {suite}"),
+            cargo(&root).args(["demo", "--profile", profile, "--suite", suite]),
+        );
+    }
+    if report.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
+/// Makes sure that a peer is there: installs it where that is allowed, and says what to do where it is not.
+fn provide(program: &str, package: &str) -> Result<(), String> {
+    if on_path(program) {
+        return Ok(());
+    }
+    println!("── installing {package} for {program}");
+    let quiet = |args: &[&str]| {
+        Command::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+    };
+    // A list of packages that cannot be renewed may still be good enough.
+    let _ = quiet(&["update", "-q"]);
+    match quiet(&["install", "-y", "-q", "--no-install-recommends", package]) {
+        Ok(status) if status.success() && on_path(program) => Ok(()),
+        _ => Err(format!("not found and not installable here; as root: apt-get install {package}")),
+    }
+}

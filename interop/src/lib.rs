@@ -1,0 +1,1 @@
+//! Strangers against our binaries, and the check of everything.

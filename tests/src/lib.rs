@@ -1,0 +1,3 @@
+//! The whole system: scenarios, attacks, faults, simulated time and network; the demo.
+
+pub mod demo;
