@@ -8,6 +8,8 @@ use crate::{DeviceId, Handle, Suite};
 
 /// Numbers of item kinds (§4). Those above 7 are reserved (§9).
 pub mod kind {
+    /// Was an invitation and is void; its body is an empty array. The number stays taken.
+    pub const VOID: u32 = 0;
     /// A2: an [`InvitationItem`](crate::InvitationItem).
     pub const INVITATION: u32 = 1;
     /// A4: an [`AgreedItem`](crate::AgreedItem).

@@ -28,24 +28,14 @@ enum Next {
 impl<R: Rng> Endpoint<R> {
     /// An answer within the ACK: it must match by message ID and token.
     pub(crate) fn handle_piggybacked(&mut self, now: Now, peer: SocketAddr, message: Message) {
-        let id = match self
-            .outgoing
-            .get(&(peer, message.mid))
-            .map(|waiting| waiting.purpose)
-        {
+        let id = match self.outgoing.get(&(peer, message.mid)).map(|waiting| waiting.purpose) {
             Some(Purpose::Exchange(id)) => id,
             _ => {
-                return log::debug!(
-                    "{peer}: unsolicited ACK {} with {}",
-                    message.mid,
-                    message.code
-                );
+                return log::debug!("{peer}: unsolicited ACK {} with {}", message.mid, message.code);
             }
         };
         match self.client.exchanges.get(&id) {
-            Some(exchange) if exchange.token == Some(message.token) => {
-                self.take_answer(now, id, &message)
-            }
+            Some(exchange) if exchange.token == Some(message.token) => self.take_answer(now, id, &message),
             _ => log::debug!("{peer}: ACK {} with the wrong token", message.mid),
         }
     }
@@ -69,19 +59,13 @@ impl<R: Rng> Endpoint<R> {
             return;
         };
         if confirmable {
-            let kind = if message.bad_critical().is_some() {
-                Kind::Rst
-            } else {
-                Kind::Ack
-            };
+            let kind = if message.bad_critical().is_some() { Kind::Rst } else { Kind::Ack };
             self.transmit(peer, Message::empty(kind, message.mid).encode());
         }
         while self.client.seen.len() >= limits::MAX_SEEN_RESPONSES {
             self.client.seen.pop_oldest();
         }
-        self.client
-            .seen
-            .insert(key, now + self.config.exchange_lifetime, ());
+        self.client.seen.insert(key, now + self.config.exchange_lifetime, ());
         let Some(exchange) = self.client.exchanges.get(&id) else {
             return;
         };
@@ -105,9 +89,7 @@ impl<R: Rng> Endpoint<R> {
         let Some(exchange) = self.client.exchanges.get_mut(&id) else {
             return;
         };
-        let challenge = message
-            .value(number::ECHO)
-            .filter(|_| message.code == Code::UNAUTHORIZED);
+        let challenge = message.value(number::ECHO).filter(|_| message.code == Code::UNAUTHORIZED);
         if let Some(echo) = challenge
             && exchange.echo.is_none()
         {
@@ -131,17 +113,10 @@ impl<R: Rng> Endpoint<R> {
             return false;
         };
         let wanted = exchange.request.observe == Some(true) && exchange.observation.is_none();
-        let Some(sequence) = message
-            .uint(number::OBSERVE)
-            .filter(|_| wanted && message.code.is_success())
-        else {
+        let Some(sequence) = message.uint(number::OBSERVE).filter(|_| wanted && message.code.is_success()) else {
             return false;
         };
-        exchange.observation = Some(Observation {
-            token: message.token,
-            sequence,
-            at: now,
-        });
+        exchange.observation = Some(Observation { token: message.token, sequence, at: now });
         true
     }
 
@@ -156,15 +131,9 @@ impl<R: Rng> Endpoint<R> {
         let Some(observation) = &mut exchange.observation else {
             return;
         };
-        match message
-            .uint(number::OBSERVE)
-            .filter(|_| message.code.is_success())
-        {
+        match message.uint(number::OBSERVE).filter(|_| message.code.is_success()) {
             Some(sequence) if !is_fresh(*observation, sequence, now) => {
-                return log::debug!(
-                    "{id:?}: notification {sequence} is older than {}",
-                    observation.sequence
-                );
+                return log::debug!("{id:?}: notification {sequence} is older than {}", observation.sequence);
             }
             Some(sequence) => {
                 observation.sequence = sequence;
@@ -221,9 +190,7 @@ impl<R: Rng> Endpoint<R> {
 fn is_fresh(last: Observation, sequence: u32, now: Now) -> bool {
     const HALF: u32 = 1 << 23;
     let (old, new) = (last.sequence, sequence);
-    (old < new && new - old < HALF)
-        || (old > new && old - new > HALF)
-        || now > last.at + limits::OBSERVE_FRESH
+    (old < new && new - old < HALF) || (old > new && old - new > HALF) || now > last.at + limits::OBSERVE_FRESH
 }
 
 impl crate::client::Exchange {
@@ -245,10 +212,7 @@ impl crate::client::Exchange {
         let Some(sending) = &mut self.sending else {
             return Next::Fail(ExchangeError::BlockFailed);
         };
-        let hint = message
-            .value(number::BLOCK1)
-            .and_then(BlockValue::parse)
-            .map_or(sending.szx, |block| block.szx);
+        let hint = message.value(number::BLOCK1).and_then(BlockValue::parse).map_or(sending.szx, |block| block.szx);
         let last = sending.offset + size_of_szx(sending.szx) >= self.request.payload.len();
         match message.code {
             Code::CONTINUE if last => Next::Fail(ExchangeError::BlockFailed),
@@ -274,10 +238,7 @@ impl crate::client::Exchange {
     /// An answer, or the first block of one.
     fn take_first(&mut self, message: &Message, max_body: usize) -> Next {
         let response = self.incoming(message);
-        let Some(value) = message
-            .value(number::BLOCK2)
-            .filter(|_| message.code.is_success())
-        else {
+        let Some(value) = message.value(number::BLOCK2).filter(|_| message.code.is_success()) else {
             return if message.code == Code::CONTINUE {
                 Next::Fail(ExchangeError::BlockFailed)
             } else {
@@ -285,9 +246,7 @@ impl crate::client::Exchange {
             };
         };
         match BlockValue::parse(value) {
-            Some(block) if block.num == 0 && block.szx <= BlockValue::SZX_MAX => {
-                self.append(response, block, max_body)
-            }
+            Some(block) if block.num == 0 && block.szx <= BlockValue::SZX_MAX => self.append(response, block, max_body),
             _ => Next::Fail(ExchangeError::BlockFailed),
         }
     }
@@ -330,10 +289,7 @@ impl crate::client::Exchange {
         if len != block.offset() + block.size() {
             return Next::Fail(ExchangeError::BlockFailed);
         }
-        self.receiving = Some(Receiving {
-            response,
-            szx: block.szx,
-        });
+        self.receiving = Some(Receiving { response, szx: block.szx });
         Next::Send
     }
 

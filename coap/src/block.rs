@@ -24,14 +24,8 @@ impl BlockValue {
         if value.len() > 3 {
             return None;
         }
-        let raw = value
-            .iter()
-            .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
-        Some(BlockValue {
-            num: raw >> 4,
-            more: raw & 8 != 0,
-            szx: (raw & 7) as u8,
-        })
+        let raw = value.iter().fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        Some(BlockValue { num: raw >> 4, more: raw & 8 != 0, szx: (raw & 7) as u8 })
     }
 
     /// The option value in its shortest form.

@@ -83,12 +83,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new() -> Client {
-        Client {
-            exchanges: BTreeMap::new(),
-            tokens: BTreeMap::new(),
-            slots: BTreeMap::new(),
-            seen: ExpiryMap::new(),
-        }
+        Client { exchanges: BTreeMap::new(), tokens: BTreeMap::new(), slots: BTreeMap::new(), seen: ExpiryMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -99,27 +94,16 @@ impl Client {
 impl<R: Rng> Endpoint<R> {
     /// Sends a request, confirmable, when earlier ones to this peer are done. Ends with [`Event::Response`] or
     /// [`Event::Failed`]; an observation goes on with a response for each change.
-    pub fn request(
-        &mut self,
-        now: Now,
-        peer: SocketAddr,
-        request: Request,
-    ) -> Result<ExchangeId, RequestError> {
+    pub fn request(&mut self, now: Now, peer: SocketAddr, request: Request) -> Result<ExchangeId, RequestError> {
         self.latest = now;
         let szx = self.sending_szx(&request)?;
         let of_peer = self.client.slots.get(&peer).map_or(0, |slot| slot.count);
-        if self.client.len() >= self.config.exchanges_max
-            || of_peer >= self.config.exchanges_max_per_peer
-        {
+        if self.client.len() >= self.config.exchanges_max || of_peer >= self.config.exchanges_max_per_peer {
             return Err(RequestError::Full);
         }
         let id = ExchangeId(self.next_id());
         let tag = self.rng.next_u32().to_be_bytes();
-        let sending = (request.payload.len() > size_of_szx(szx)).then_some(Sending {
-            offset: 0,
-            szx,
-            tag,
-        });
+        let sending = (request.payload.len() > size_of_szx(szx)).then_some(Sending { offset: 0, szx, tag });
         let exchange = Exchange {
             peer,
             request,
@@ -145,28 +129,17 @@ impl<R: Rng> Endpoint<R> {
         }
         let parts = request.path.iter().chain(&request.query);
         let options = request.path.len() + request.query.len();
-        let wrong_size = request
-            .block_szx
-            .is_some_and(|szx| szx > BlockValue::SZX_MAX);
-        if parts.into_iter().any(|part| part.len() > 255)
-            || options > limits::MAX_OPTIONS / 2
-            || wrong_size
-        {
+        let wrong_size = request.block_szx.is_some_and(|szx| szx > BlockValue::SZX_MAX);
+        if parts.into_iter().any(|part| part.len() > 255) || options > limits::MAX_OPTIONS / 2 || wrong_size {
             return Err(RequestError::Invalid);
         }
         if !request.method.is_request() {
             return Err(RequestError::Invalid);
         }
-        let bare = Request {
-            payload: Vec::new(),
-            ..request.clone()
-        };
+        let bare = Request { payload: Vec::new(), ..request.clone() };
         // Room for token, Block1, Block2, Size1, Request-Tag, Echo and the marker.
         let overhead = request_message(&bare).encode().len() + 80;
-        let szx_max = request
-            .block_szx
-            .unwrap_or(self.config.block_szx_max)
-            .min(BlockValue::SZX_MAX);
+        let szx_max = request.block_szx.unwrap_or(self.config.block_szx_max).min(BlockValue::SZX_MAX);
         let fits = |szx: &u8| overhead + size_of_szx(*szx) <= self.config.max_datagram;
         (0..=szx_max).rev().find(fits).ok_or(RequestError::Invalid)
     }
@@ -189,9 +162,7 @@ impl<R: Rng> Endpoint<R> {
             return false;
         };
         if let Some(observation) = exchange.observation {
-            self.client
-                .tokens
-                .remove(&(exchange.peer, observation.token));
+            self.client.tokens.remove(&(exchange.peer, observation.token));
         }
         if let Some(slot) = self.client.slots.get_mut(&exchange.peer) {
             slot.count -= 1;
@@ -210,10 +181,7 @@ impl<R: Rng> Endpoint<R> {
             return;
         };
         let key = (exchange.peer, exchange.mid);
-        if exchange
-            .observation
-            .is_none_or(|observation| observation.token != token)
-        {
+        if exchange.observation.is_none_or(|observation| observation.token != token) {
             self.client.tokens.remove(&(exchange.peer, token));
         }
         if let Some(time) = exchange.overdue.take() {
@@ -271,22 +239,14 @@ impl<R: Rng> Endpoint<R> {
             return;
         };
         let peer = exchange.peer;
-        let mid = self
-            .outgoing
-            .next_mid(now, peer, &mut self.rng, &self.config);
+        let mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
         let mut message = exchange.compose(&self.config);
         message.token = token;
         message.mid = mid;
         exchange.token = Some(token);
         exchange.mid = mid;
         self.client.tokens.insert((peer, token), id);
-        self.send_confirmable(
-            now,
-            peer,
-            &message,
-            Purpose::Exchange(id),
-            self.config.max_retransmit,
-        );
+        self.send_confirmable(now, peer, &message, Purpose::Exchange(id), self.config.max_retransmit);
     }
 
     /// The request has arrived; its answer comes separately.
@@ -331,14 +291,9 @@ impl Exchange {
     /// Asks for the next block of the answer. FETCH repeats its body, where that is one block; others send none.
     fn compose_follow_up(&self, message: &mut Message, receiving: &Receiving, config: &Config) {
         let num = receiving.response.payload.len() / size_of_szx(receiving.szx);
-        let block = BlockValue {
-            num: num as u32,
-            more: false,
-            szx: receiving.szx,
-        };
+        let block = BlockValue { num: num as u32, more: false, szx: receiving.szx };
         message.push(number::BLOCK2, block.to_bytes());
-        let whole = self.request.payload.len() <= size_of_szx(config.block_szx_max)
-            && self.sending.is_none();
+        let whole = self.request.payload.len() <= size_of_szx(config.block_szx_max) && self.sending.is_none();
         if self.request.method == Code::FETCH && whole {
             self.push_payload(message, 0, self.request.payload.len());
         }
@@ -350,49 +305,26 @@ impl Exchange {
             message.push(number::OBSERVE, option::uint_bytes(u32::from(!register)));
         }
         if let Some(szx) = request.block_szx {
-            message.push(
-                number::BLOCK2,
-                BlockValue {
-                    num: 0,
-                    more: false,
-                    szx,
-                }
-                .to_bytes(),
-            );
+            message.push(number::BLOCK2, BlockValue { num: 0, more: false, szx }.to_bytes());
         }
         let Some(sending) = self.sending else {
             return self.push_payload(message, 0, request.payload.len());
         };
         let end = (sending.offset + size_of_szx(sending.szx)).min(request.payload.len());
         let num = (sending.offset / size_of_szx(sending.szx)) as u32;
-        let block = BlockValue {
-            num,
-            more: end < request.payload.len(),
-            szx: sending.szx,
-        };
+        let block = BlockValue { num, more: end < request.payload.len(), szx: sending.szx };
         message.push(number::BLOCK1, block.to_bytes());
         message.push(number::REQUEST_TAG, sending.tag);
         if sending.offset == 0 {
-            message.push(
-                number::SIZE1,
-                option::uint_bytes(request.payload.len() as u32),
-            );
+            message.push(number::SIZE1, option::uint_bytes(request.payload.len() as u32));
         }
         self.push_payload(message, sending.offset, end);
     }
 
     fn push_payload(&self, message: &mut Message, start: usize, end: usize) {
         if let Some(format) = self.request.content_format {
-            message.push(
-                number::CONTENT_FORMAT,
-                option::uint_bytes(u32::from(format)),
-            );
+            message.push(number::CONTENT_FORMAT, option::uint_bytes(u32::from(format)));
         }
-        message.payload = self
-            .request
-            .payload
-            .get(start..end)
-            .unwrap_or_default()
-            .to_vec();
+        message.payload = self.request.payload.get(start..end).unwrap_or_default().to_vec();
     }
 }

@@ -46,12 +46,7 @@ pub(crate) struct Dedup {
 
 impl Dedup {
     pub(crate) fn new() -> Dedup {
-        Dedup {
-            entries: ExpiryMap::new(),
-            evictable: BTreeSet::new(),
-            peers: BTreeMap::new(),
-            bytes: 0,
-        }
+        Dedup { entries: ExpiryMap::new(), evictable: BTreeSet::new(), peers: BTreeMap::new(), bytes: 0 }
     }
 
     pub(crate) fn get(&self, now: Now, key: &Key) -> Option<&Done> {
@@ -75,19 +70,14 @@ impl Dedup {
             return false;
         }
         while self.entries.len() >= config.dedup_max || self.bytes >= config.dedup_max_bytes {
-            let Some(&(time, oldest)) = self.evictable.first().filter(|(time, _)| *time <= now)
-            else {
+            let Some(&(time, oldest)) = self.evictable.first().filter(|(time, _)| *time <= now) else {
                 return false;
             };
             log::debug!("dedup full: forgetting {oldest:?}, answered, evictable since {time:?}");
             self.remove(&oldest);
         }
-        let entry = Entry {
-            done: Done::Pending { acked: false },
-            evictable: None,
-        };
-        self.entries
-            .insert(key, now + config.exchange_lifetime, entry);
+        let entry = Entry { done: Done::Pending { acked: false }, evictable: None };
+        self.entries.insert(key, now + config.exchange_lifetime, entry);
         self.peers.entry(key.0).or_default().count += 1;
         true
     }
@@ -108,11 +98,7 @@ impl Dedup {
         entry.done = Done::Answered(reply);
         entry.evictable = Some(evictable);
         self.evictable.insert((evictable, *key));
-        self.peers
-            .entry(key.0)
-            .or_default()
-            .evictable
-            .insert((evictable, key.1));
+        self.peers.entry(key.0).or_default().evictable.insert((evictable, key.1));
     }
 
     /// Drops what has outlived EXCHANGE_LIFETIME.
@@ -123,10 +109,7 @@ impl Dedup {
     }
 
     fn evict_of(&mut self, now: Now, peer: SocketAddr) -> bool {
-        let oldest = self
-            .peers
-            .get(&peer)
-            .and_then(|entry| entry.evictable.first().copied());
+        let oldest = self.peers.get(&peer).and_then(|entry| entry.evictable.first().copied());
         match oldest {
             Some((time, mid)) if time <= now => {
                 self.remove(&(peer, mid));

@@ -31,10 +31,7 @@ impl Echo {
         // HMAC takes keys of any length; the fixed-size constructor wants a whole block.
         let mut block = [0; 64];
         block[..32].copy_from_slice(key);
-        Echo {
-            mac: Hmac::new(&block.into()),
-            verified: ExpiryMap::new(),
-        }
+        Echo { mac: Hmac::new(&block.into()), verified: ExpiryMap::new() }
     }
 
     /// A fresh value for this address.
@@ -75,24 +72,13 @@ impl Echo {
     }
 
     /// Remembers the address, or renews it; the oldest makes room.
-    pub(crate) fn mark_verified(
-        &mut self,
-        now: Now,
-        peer: SocketAddr,
-        mid: Option<u16>,
-        config: &Config,
-    ) {
+    pub(crate) fn mark_verified(&mut self, now: Now, peer: SocketAddr, mid: Option<u16>, config: &Config) {
         self.expire(now);
-        let proof = mid
-            .map(|mid| (mid, now))
-            .or_else(|| self.verified.get(&peer).copied().flatten());
-        while self.verified.len() >= config.verified_max.max(1)
-            && self.verified.get(&peer).is_none()
-        {
+        let proof = mid.map(|mid| (mid, now)).or_else(|| self.verified.get(&peer).copied().flatten());
+        while self.verified.len() >= config.verified_max.max(1) && self.verified.get(&peer).is_none() {
             self.verified.pop_oldest();
         }
-        self.verified
-            .insert(peer, now + config.verified_lifetime, proof);
+        self.verified.insert(peer, now + config.verified_lifetime, proof);
     }
 
     /// Whether a message was numbered shortly before the one that brought the Echo value. It may be a late duplicate of
@@ -101,8 +87,7 @@ impl Echo {
         let Some((proof, at)) = self.verified.get_live(now, &peer).copied().flatten() else {
             return false;
         };
-        (1..=limits::ECHO_MID_WINDOW).contains(&proof.wrapping_sub(mid))
-            && now < at + limits::DEDUP_PROTECTED
+        (1..=limits::ECHO_MID_WINDOW).contains(&proof.wrapping_sub(mid)) && now < at + limits::DEDUP_PROTECTED
     }
 
     pub(crate) fn verified_count(&self) -> usize {

@@ -187,15 +187,10 @@ impl<R: Rng> Endpoint<R> {
     fn dispatch(&mut self, now: Now, peer: SocketAddr, message: Message, len: usize) {
         let code = message.code;
         match message.kind {
-            Kind::Con | Kind::Non if code.is_request() => {
-                self.handle_request(now, peer, message, len)
-            }
+            Kind::Con | Kind::Non if code.is_request() => self.handle_request(now, peer, message, len),
             Kind::Con | Kind::Non if code.is_response() => self.handle_response(now, peer, message),
             Kind::Con => {
-                log::debug!(
-                    "{peer}: reset of {} (ping, or a reserved class)",
-                    message.mid
-                );
+                log::debug!("{peer}: reset of {} (ping, or a reserved class)", message.mid);
                 self.transmit(peer, Message::empty(Kind::Rst, message.mid).encode());
             }
             Kind::Ack if code == Code::EMPTY => self.handle_ack(now, peer, message.mid),
@@ -215,20 +210,14 @@ impl<R: Rng> Endpoint<R> {
 
     /// A datagram past the limit: 4.13 where it is a request whose token can be read.
     fn refuse_long(&mut self, now: Now, peer: SocketAddr, header: Header, bytes: &[u8]) {
-        let token = bytes
-            .get(4..4 + usize::from(header.token_len))
-            .and_then(Token::new);
+        let token = bytes.get(4..4 + usize::from(header.token_len)).and_then(Token::new);
         match (header.kind, token) {
             (Kind::Con, Some(token)) if header.code.is_request() => {
                 log::debug!("{peer}: {} bytes are past the limit", bytes.len());
                 let message = Message::new(header.kind, header.code, header.mid, token);
                 let mut to = ReplyTo::new(peer, &message, bytes.len());
                 to.size1 = Some(self.config.max_body as u32);
-                let problem = Response::problem(
-                    Code::REQUEST_ENTITY_TOO_LARGE,
-                    "datagram too large",
-                    "use Block1",
-                );
+                let problem = Response::problem(Code::REQUEST_ENTITY_TOO_LARGE, "datagram too large", "use Block1");
                 self.reply(now, &to, problem);
             }
             (kind, _) => self.reject(peer, kind, header.mid, Malformed::TooLong),
@@ -241,8 +230,7 @@ impl<R: Rng> Endpoint<R> {
                 if let Some(observer) = self.observers.get_mut(&(peer, token)) {
                     observer.outstanding = None;
                 }
-                self.events
-                    .push_back(Event::NotificationAcked { peer, token, id });
+                self.events.push_back(Event::NotificationAcked { peer, token, id });
             }
             Some(Purpose::Exchange(id)) => self.await_separate(now, id),
             Some(Purpose::Separate) => {}
@@ -252,9 +240,7 @@ impl<R: Rng> Endpoint<R> {
 
     fn handle_reset(&mut self, now: Now, peer: SocketAddr, mid: u16) {
         match self.stop_retransmitting((peer, mid)) {
-            Some(Purpose::Notification { token, .. }) => {
-                self.observer_gone(peer, token, GoneReason::Reset)
-            }
+            Some(Purpose::Notification { token, .. }) => self.observer_gone(peer, token, GoneReason::Reset),
             Some(Purpose::Exchange(id)) => self.fail(now, id, ExchangeError::Reset),
             Some(Purpose::Separate) => log::debug!("{peer}: our separate response {mid} was reset"),
             None => log::debug!("{peer}: unsolicited RST {mid}"),
@@ -281,11 +267,7 @@ impl<R: Rng> Endpoint<R> {
             self.echo.next_expiry(),
             self.client.seen.next_expiry(),
         ];
-        let expiry = expiries
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|time| (time, Deadline::Expiry));
+        let expiry = expiries.into_iter().flatten().min().map(|time| (time, Deadline::Expiry));
         self.timers.first().copied().into_iter().chain(expiry).min()
     }
 
@@ -317,16 +299,13 @@ impl<R: Rng> Endpoint<R> {
     fn retransmit(&mut self, now: Now, peer: SocketAddr, mid: u16) {
         match self.outgoing.due(now, &(peer, mid)) {
             Some(Due::Again { bytes, due }) => {
-                self.timers
-                    .insert((due, Deadline::Retransmit { peer, mid }));
+                self.timers.insert((due, Deadline::Retransmit { peer, mid }));
                 self.transmit(peer, bytes);
             }
             Some(Due::GivenUp(Purpose::Notification { token, .. })) => {
                 self.observer_gone(peer, token, GoneReason::TimedOut);
             }
-            Some(Due::GivenUp(Purpose::Exchange(id))) => {
-                self.fail(now, id, ExchangeError::TimedOut)
-            }
+            Some(Due::GivenUp(Purpose::Exchange(id))) => self.fail(now, id, ExchangeError::TimedOut),
             Some(Due::GivenUp(Purpose::Separate)) => {
                 log::debug!("{peer}: separate response {mid} given up")
             }
@@ -335,38 +314,18 @@ impl<R: Rng> Endpoint<R> {
     }
 
     /// Sends a confirmable message and keeps it until it is acknowledged.
-    pub(crate) fn send_confirmable(
-        &mut self,
-        now: Now,
-        peer: SocketAddr,
-        message: &Message,
-        why: Purpose,
-        again: u32,
-    ) {
+    pub(crate) fn send_confirmable(&mut self, now: Now, peer: SocketAddr, message: &Message, why: Purpose, again: u32) {
         let bytes = message.encode();
         let mid = message.mid;
         self.transmit(peer, bytes.clone());
-        let due = self.outgoing.insert(
-            now,
-            (peer, mid),
-            (why, bytes),
-            again,
-            (&mut self.rng, &self.config),
-        );
-        self.timers
-            .insert((due, Deadline::Retransmit { peer, mid }));
+        let due = self.outgoing.insert(now, (peer, mid), (why, bytes), again, (&mut self.rng, &self.config));
+        self.timers.insert((due, Deadline::Retransmit { peer, mid }));
     }
 
     /// Forgets a confirmable message of ours; says what it was for.
     pub(crate) fn stop_retransmitting(&mut self, key: (SocketAddr, u16)) -> Option<Purpose> {
         let waiting = self.outgoing.remove(&key)?;
-        self.timers.remove(&(
-            waiting.due,
-            Deadline::Retransmit {
-                peer: key.0,
-                mid: key.1,
-            },
-        ));
+        self.timers.remove(&(waiting.due, Deadline::Retransmit { peer: key.0, mid: key.1 }));
         Some(waiting.purpose)
     }
 

@@ -13,10 +13,7 @@ pub(crate) struct ExpiryMap<K, V> {
 
 impl<K: Ord + Clone, V> ExpiryMap<K, V> {
     pub(crate) fn new() -> Self {
-        ExpiryMap {
-            entries: BTreeMap::new(),
-            order: BTreeSet::new(),
-        }
+        ExpiryMap { entries: BTreeMap::new(), order: BTreeSet::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -33,10 +30,7 @@ impl<K: Ord + Clone, V> ExpiryMap<K, V> {
 
     /// The value, unless it has expired by `now` (and only waits to be collected).
     pub(crate) fn get_live(&self, now: Now, key: &K) -> Option<&V> {
-        self.entries
-            .get(key)
-            .filter(|(expires, _)| *expires > now)
-            .map(|(_, value)| value)
+        self.entries.get(key).filter(|(expires, _)| *expires > now).map(|(_, value)| value)
     }
 
     /// Inserts or replaces.
@@ -82,8 +76,6 @@ impl<K: Ord + Clone, V> ExpiryMap<K, V> {
 
     /// Entries from `first` on, in key order, each with its time.
     pub(crate) fn range_from(&self, first: &K) -> impl Iterator<Item = (&K, Now)> {
-        self.entries
-            .range(first..)
-            .map(|(key, (expires, _))| (key, *expires))
+        self.entries.range(first..).map(|(key, (expires, _))| (key, *expires))
     }
 }

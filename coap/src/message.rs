@@ -125,10 +125,7 @@ impl Response {
     }
 
     /// Sets Location-Path.
-    pub fn with_location<S: Into<String>>(
-        mut self,
-        segments: impl IntoIterator<Item = S>,
-    ) -> Response {
+    pub fn with_location<S: Into<String>>(mut self, segments: impl IntoIterator<Item = S>) -> Response {
         self.location_path = segments.into_iter().map(Into::into).collect();
         self
     }

@@ -29,10 +29,7 @@ pub(crate) struct Observers {
 
 impl Observers {
     pub(crate) fn new() -> Observers {
-        Observers {
-            table: BTreeMap::new(),
-            sequence: 0,
-        }
+        Observers { table: BTreeMap::new(), sequence: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -48,11 +45,7 @@ impl Observers {
     /// `false` when there is no room.
     #[must_use]
     pub(crate) fn insert(&mut self, key: Key, observer: Observer, config: &Config) -> bool {
-        let own = self
-            .table
-            .range((key.0, Token::default())..)
-            .take_while(|(other, _)| other.0 == key.0)
-            .count();
+        let own = self.table.range((key.0, Token::default())..).take_while(|(other, _)| other.0 == key.0).count();
         if self.table.len() >= config.observers_max || own >= config.observers_max_per_peer {
             return false;
         }

@@ -56,11 +56,7 @@ pub(crate) fn shape(option: u16) -> Option<Shape> {
         REQUEST_TAG => (true, 0, 8),
         _ => return None,
     };
-    Some(Shape {
-        repeatable,
-        min,
-        max,
-    })
+    Some(Shape { repeatable, min, max })
 }
 
 /// A receiver must understand these or refuse the message (RFC 7252 §5.4.6).
@@ -77,9 +73,5 @@ pub(crate) fn uint_bytes(value: u32) -> Vec<u8> {
 
 /// The integer in an option value of at most 4 bytes.
 pub(crate) fn uint(value: &[u8]) -> Option<u32> {
-    (value.len() <= 4).then(|| {
-        value
-            .iter()
-            .fold(0, |sum, byte| (sum << 8) | u32::from(*byte))
-    })
+    (value.len() <= 4).then(|| value.iter().fold(0, |sum, byte| (sum << 8) | u32::from(*byte)))
 }

@@ -47,19 +47,10 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     pub(crate) fn new() -> Outgoing {
-        Outgoing {
-            waiting: BTreeMap::new(),
-            mids: ExpiryMap::new(),
-        }
+        Outgoing { waiting: BTreeMap::new(), mids: ExpiryMap::new() }
     }
 
-    pub(crate) fn next_mid(
-        &mut self,
-        now: Now,
-        peer: SocketAddr,
-        rng: &mut impl Rng,
-        config: &Config,
-    ) -> u16 {
+    pub(crate) fn next_mid(&mut self, now: Now, peer: SocketAddr, rng: &mut impl Rng, config: &Config) -> u16 {
         let last = self.mids.get_live(now, &peer).copied();
         let mut mid = last.map_or_else(|| rng.next_u32() as u16, |mid| mid.wrapping_add(1));
         // Ends: fewer than 65,536 messages wait per peer.
@@ -87,16 +78,7 @@ impl Outgoing {
         let timeout = config.ack_timeout.mul_f64(factor);
         let (purpose, bytes) = message;
         let due = now + timeout;
-        self.waiting.insert(
-            key,
-            Waiting {
-                purpose,
-                bytes,
-                due,
-                timeout,
-                left: retransmissions,
-            },
-        );
+        self.waiting.insert(key, Waiting { purpose, bytes, due, timeout, left: retransmissions });
         due
     }
 
@@ -112,18 +94,12 @@ impl Outgoing {
     pub(crate) fn due(&mut self, now: Now, key: &(SocketAddr, u16)) -> Option<Due> {
         let waiting = self.waiting.get_mut(key)?;
         if waiting.left == 0 {
-            return self
-                .waiting
-                .remove(key)
-                .map(|waiting| Due::GivenUp(waiting.purpose));
+            return self.waiting.remove(key).map(|waiting| Due::GivenUp(waiting.purpose));
         }
         waiting.left -= 1;
         waiting.timeout *= 2;
         waiting.due = now + waiting.timeout;
-        Some(Due::Again {
-            bytes: waiting.bytes.clone(),
-            due: waiting.due,
-        })
+        Some(Due::Again { bytes: waiting.bytes.clone(), due: waiting.due })
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Now> {

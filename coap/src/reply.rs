@@ -106,9 +106,7 @@ impl<R: Rng> Endpoint<R> {
         if self.echo.is_verified(now, peer) {
             return self.config.max_datagram;
         }
-        self.config
-            .max_datagram
-            .min(limits::AMPLIFICATION * datagram_len)
+        self.config.max_datagram.min(limits::AMPLIFICATION * datagram_len)
     }
 
     fn frame(&self, now: Now, to: &ReplyTo) -> Frame {
@@ -136,11 +134,7 @@ impl<R: Rng> Endpoint<R> {
     /// Shapes and sends an answer.
     pub(crate) fn reply(&mut self, now: Now, to: &ReplyTo, mut response: Response) {
         if response.payload.len() > self.config.max_body {
-            log::error!(
-                "{}: an answer of {} bytes is too large to send",
-                to.peer,
-                response.payload.len()
-            );
+            log::error!("{}: an answer of {} bytes is too large to send", to.peer, response.payload.len());
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "answer too large", "");
         }
         let mut frame = self.frame(now, to);
@@ -152,16 +146,12 @@ impl<R: Rng> Endpoint<R> {
             Shaped::Whole(message) => self.send_reply(now, to, message),
             Shaped::Block(message, response) => {
                 if let Some(resource) = &to.resource {
-                    self.snapshots
-                        .store(now, (to.peer, resource.clone()), response, &self.config);
+                    self.snapshots.store(now, (to.peer, resource.clone()), response, &self.config);
                 }
                 self.send_reply(now, to, message);
             }
             Shaped::DoesNotFit => {
-                log::debug!(
-                    "{}: unverified, and the answer is too large for it",
-                    to.peer
-                );
+                log::debug!("{}: unverified, and the answer is too large for it", to.peer);
                 if to.protect {
                     // It has run; an Echo value would invite the client to let it run again.
                     return self.reply(now, to, Response::new(Code::UNAUTHORIZED));
@@ -169,11 +159,7 @@ impl<R: Rng> Endpoint<R> {
                 self.reply_with_echo(now, to);
             }
             Shaped::PastEnd => {
-                let problem = Response::problem(
-                    Code::BAD_REQUEST,
-                    "no such block",
-                    "past the end of the body",
-                );
+                let problem = Response::problem(Code::BAD_REQUEST, "no such block", "past the end of the body");
                 self.reply(now, to, problem);
             }
         }
@@ -193,19 +179,12 @@ impl<R: Rng> Endpoint<R> {
         // Two registrations with one token may have waited at once: the later answer stands, and no event follows,
         // since the application would take it for the end of this one.
         self.forget_observer(to.peer, &to.token);
-        if self
-            .observers
-            .insert((to.peer, to.token), observer, &self.config)
-        {
+        if self.observers.insert((to.peer, to.token), observer, &self.config) {
             return Some(self.observers.next_sequence());
         }
         log::debug!("{}: no room for an observer", to.peer);
         let (peer, token) = (to.peer, to.token);
-        self.events.push_back(Event::ObserverGone {
-            peer,
-            token,
-            reason: GoneReason::NoRoom,
-        });
+        self.events.push_back(Event::ObserverGone { peer, token, reason: GoneReason::NoRoom });
         None
     }
 
@@ -213,18 +192,10 @@ impl<R: Rng> Endpoint<R> {
     fn send_reply(&mut self, now: Now, to: &ReplyTo, mut message: Message) {
         let key = (to.peer, to.mid);
         let class = message.code.class();
-        let evictable = if to.protect {
-            now + self.config.dedup_protected
-        } else {
-            now
-        };
+        let evictable = if to.protect { now + self.config.dedup_protected } else { now };
         // 2.31 is part of a transfer that would stall without it.
         if to.no_response & (1 << class.saturating_sub(1)) != 0 && message.code != Code::CONTINUE {
-            let ack = if to.confirmable {
-                Message::empty(Kind::Ack, to.mid).encode()
-            } else {
-                Vec::new()
-            };
+            let ack = if to.confirmable { Message::empty(Kind::Ack, to.mid).encode() } else { Vec::new() };
             if to.confirmable && !to.acked {
                 self.transmit(to.peer, ack.clone());
             }
@@ -237,9 +208,7 @@ impl<R: Rng> Endpoint<R> {
             self.transmit(to.peer, bytes.clone());
             return self.dedup.answer(&key, bytes, evictable);
         }
-        message.mid = self
-            .outgoing
-            .next_mid(now, to.peer, &mut self.rng, &self.config);
+        message.mid = self.outgoing.next_mid(now, to.peer, &mut self.rng, &self.config);
         if !to.confirmable {
             message.kind = Kind::Non;
             self.transmit(to.peer, message.encode());
@@ -248,8 +217,7 @@ impl<R: Rng> Endpoint<R> {
         message.kind = Kind::Con;
         let again = self.retransmissions(now, to.peer, to.datagram_len, message.encode().len());
         self.send_confirmable(now, to.peer, &message, Purpose::Separate, again);
-        self.dedup
-            .answer(&key, Message::empty(Kind::Ack, to.mid).encode(), evictable);
+        self.dedup.answer(&key, Message::empty(Kind::Ack, to.mid).encode(), evictable);
     }
 
     /// How often a message may be repeated: to an unverified address only as long as the sum stays within the bound.
@@ -258,9 +226,7 @@ impl<R: Rng> Endpoint<R> {
             return self.config.max_retransmit;
         }
         let sends = limits::AMPLIFICATION * datagram_len / len.max(1);
-        self.config
-            .max_retransmit
-            .min(sends.saturating_sub(1) as u32)
+        self.config.max_retransmit.min(sends.saturating_sub(1) as u32)
     }
 
     /// Sends a notification, confirmable. A code that is not 2.xx ends the observation with it.
@@ -271,35 +237,21 @@ impl<R: Rng> Endpoint<R> {
         token: &Token,
         mut response: Response,
     ) -> Result<NotificationId, NotifyError> {
-        let limit_len = self
-            .observers
-            .get_mut(&(peer, *token))
-            .ok_or(NotifyError::Unknown)?
-            .datagram_len;
+        let limit_len = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?.datagram_len;
         let limit = self.limit(now, peer, limit_len);
-        let observer = self
-            .observers
-            .get_mut(&(peer, *token))
-            .ok_or(NotifyError::Unknown)?;
+        let observer = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?;
         if observer.outstanding.is_some() {
             return Err(NotifyError::Busy);
         }
         if response.payload.len() > self.config.max_body {
-            log::error!(
-                "{peer}: a notification of {} bytes is too large to send",
-                response.payload.len()
-            );
+            log::error!("{peer}: a notification of {} bytes is too large to send", response.payload.len());
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "notification too large", "");
         }
         let (resource, szx) = (observer.resource.clone(), observer.szx);
         let last = !response.code.is_success();
         let frame = Frame {
             token: *token,
-            block2: szx.filter(|_| !last).map(|szx| BlockValue {
-                num: 0,
-                more: false,
-                szx,
-            }),
+            block2: szx.filter(|_| !last).map(|szx| BlockValue { num: 0, more: false, szx }),
             observe: (!last).then(|| self.observers.next_sequence()),
             limit,
             szx_max: self.config.block_szx_max.min(BlockValue::SZX_MAX),
@@ -308,39 +260,22 @@ impl<R: Rng> Endpoint<R> {
         let message = match shape::shape(response, &frame) {
             Shaped::Whole(message) => message,
             Shaped::Block(message, response) => {
-                self.snapshots
-                    .store(now, (peer, resource), response, &self.config);
+                self.snapshots.store(now, (peer, resource), response, &self.config);
                 message
             }
             // The observer's address is no longer known to receive: tell it to ask again.
-            Shaped::DoesNotFit | Shaped::PastEnd => {
-                Message::new(Kind::Con, Code::UNAUTHORIZED, 0, *token)
-            }
+            Shaped::DoesNotFit | Shaped::PastEnd => Message::new(Kind::Con, Code::UNAUTHORIZED, 0, *token),
         };
         Ok(self.send_notification(now, peer, message, limit_len))
     }
 
-    fn send_notification(
-        &mut self,
-        now: Now,
-        peer: SocketAddr,
-        mut message: Message,
-        len: usize,
-    ) -> NotificationId {
+    fn send_notification(&mut self, now: Now, peer: SocketAddr, mut message: Message, len: usize) -> NotificationId {
         let id = NotificationId(self.next_id());
         let token = message.token;
         message.kind = Kind::Con;
-        message.mid = self
-            .outgoing
-            .next_mid(now, peer, &mut self.rng, &self.config);
+        message.mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
         let again = self.retransmissions(now, peer, len, message.encode().len());
-        self.send_confirmable(
-            now,
-            peer,
-            &message,
-            Purpose::Notification { token, id },
-            again,
-        );
+        self.send_confirmable(now, peer, &message, Purpose::Notification { token, id }, again);
         if !message.code.is_success() {
             self.observers.remove(&(peer, token));
         } else if let Some(observer) = self.observers.get_mut(&(peer, token)) {
@@ -367,10 +302,6 @@ impl<R: Rng> Endpoint<R> {
         if let Some(mid) = observer.outstanding {
             self.stop_retransmitting((peer, mid));
         }
-        self.events.push_back(Event::ObserverGone {
-            peer,
-            token,
-            reason,
-        });
+        self.events.push_back(Event::ObserverGone { peer, token, reason });
     }
 }

@@ -19,13 +19,7 @@ use crate::upload::{Step, UploadKey};
 use crate::wire::{Kind, Message};
 
 impl<R: Rng> Endpoint<R> {
-    pub(crate) fn handle_request(
-        &mut self,
-        now: Now,
-        peer: SocketAddr,
-        message: Message,
-        len: usize,
-    ) {
+    pub(crate) fn handle_request(&mut self, now: Now, peer: SocketAddr, message: Message, len: usize) {
         if self.answer_duplicate(now, peer, &message, len) {
             return;
         }
@@ -34,12 +28,9 @@ impl<R: Rng> Endpoint<R> {
             log::debug!("{peer}: {} refused with {}", message.code, refusal.code);
             return self.reply(now, &to, refusal);
         }
-        let proven = message
-            .value(number::ECHO)
-            .is_some_and(|echo| self.echo.check(now, peer, echo));
+        let proven = message.value(number::ECHO).is_some_and(|echo| self.echo.check(now, peer, echo));
         if proven {
-            self.echo
-                .mark_verified(now, peer, Some(message.mid), &self.config);
+            self.echo.mark_verified(now, peer, Some(message.mid), &self.config);
         }
         let resource = Resource {
             method: message.code,
@@ -55,38 +46,24 @@ impl<R: Rng> Endpoint<R> {
         let starts = block1.is_none_or(|block| block.num == 0);
         let late = !proven && self.echo.predates(now, peer, message.mid);
         let verified = self.echo.is_verified(now, peer) && !late;
-        if starts && !verified && (self.config.needs_verified_address)(message.code, &resource.path)
-        {
+        if starts && !verified && (self.config.needs_verified_address)(message.code, &resource.path) {
             return self.reply_with_echo(now, &to);
         }
         if self.is_full(peer) || !self.dedup.admit(now, (peer, message.mid), &self.config) {
             log::debug!("{peer}: no room for another request");
-            return self.reply(
-                now,
-                &to,
-                Response::new(Code::SERVICE_UNAVAILABLE).with_max_age(limits::BUSY_MAX_AGE_S),
-            );
+            return self.reply(now, &to, Response::new(Code::SERVICE_UNAVAILABLE).with_max_age(limits::BUSY_MAX_AGE_S));
         }
         match block1 {
             Some(block) => self.take_block(now, to, block, message),
             None => {
-                let body = (
-                    message.payload.clone(),
-                    message.uint16(number::CONTENT_FORMAT),
-                );
+                let body = (message.payload.clone(), message.uint16(number::CONTENT_FORMAT));
                 self.pass_on(now, to, message, body);
             }
         }
     }
 
     /// Whether the message ID is known; if so, all that is due has been done.
-    fn answer_duplicate(
-        &mut self,
-        now: Now,
-        peer: SocketAddr,
-        message: &Message,
-        len: usize,
-    ) -> bool {
+    fn answer_duplicate(&mut self, now: Now, peer: SocketAddr, message: &Message, len: usize) -> bool {
         let Some(done) = self.dedup.get(now, &(peer, message.mid)) else {
             return false;
         };
@@ -97,8 +74,7 @@ impl<R: Rng> Endpoint<R> {
             Done::Pending { acked: false } => Vec::new(),
         };
         // The duplicate may be a short forgery, so that the bound on what it is sent counts anew.
-        let allowed =
-            self.echo.is_verified(now, peer) || again.len() <= limits::AMPLIFICATION * len;
+        let allowed = self.echo.is_verified(now, peer) || again.len() <= limits::AMPLIFICATION * len;
         if message.kind == Kind::Con && !again.is_empty() && allowed {
             self.transmit(peer, again);
         }
@@ -108,61 +84,30 @@ impl<R: Rng> Endpoint<R> {
     /// What is refused whatever the state. The answers have no side effects, so that they need no memory.
     fn refusal(&self, message: &Message) -> Option<Response> {
         if message.wants_proxy() {
-            return Some(Response::problem(
-                Code::PROXYING_NOT_SUPPORTED,
-                "no proxy",
-                "Proxy options are not served",
-            ));
+            return Some(Response::problem(Code::PROXYING_NOT_SUPPORTED, "no proxy", "Proxy options are not served"));
         }
         if let Some(option) = message.bad_critical() {
-            return Some(Response::problem(
-                Code::BAD_OPTION,
-                "bad option",
-                &format!("critical option {option}"),
-            ));
+            return Some(Response::problem(Code::BAD_OPTION, "bad option", &format!("critical option {option}")));
         }
         let path: Vec<Vec<u8>> = message.owned(number::URI_PATH);
         let Some(methods) = (self.config.known_path)(&path) else {
-            return Some(Response::problem(
-                Code::NOT_FOUND,
-                "not found",
-                "no such path",
-            ));
+            return Some(Response::problem(Code::NOT_FOUND, "not found", "no such path"));
         };
         if !methods.contains(&message.code) {
-            return Some(Response::problem(
-                Code::METHOD_NOT_ALLOWED,
-                "method not allowed",
-                "",
-            ));
+            return Some(Response::problem(Code::METHOD_NOT_ALLOWED, "method not allowed", ""));
         }
         let has = |option| message.value(option).is_some();
         if has(number::IF_MATCH) || has(number::IF_NONE_MATCH) {
-            return Some(Response::problem(
-                Code::PRECONDITION_FAILED,
-                "no conditional requests",
-                "",
-            ));
+            return Some(Response::problem(Code::PRECONDITION_FAILED, "no conditional requests", ""));
         }
         if has(number::BLOCK1) && matches!(message.code, Code::GET | Code::DELETE) {
-            return Some(Response::problem(
-                Code::BAD_OPTION,
-                "bad option",
-                "Block1 without a body (option 27)",
-            ));
+            return Some(Response::problem(Code::BAD_OPTION, "bad option", "Block1 without a body (option 27)"));
         }
         let reserved = |option| {
-            message
-                .value(option)
-                .and_then(BlockValue::parse)
-                .is_some_and(|block| block.szx > BlockValue::SZX_MAX)
+            message.value(option).and_then(BlockValue::parse).is_some_and(|block| block.szx > BlockValue::SZX_MAX)
         };
         if reserved(number::BLOCK1) || reserved(number::BLOCK2) {
-            return Some(Response::problem(
-                Code::BAD_REQUEST,
-                "reserved block size",
-                "",
-            ));
+            return Some(Response::problem(Code::BAD_REQUEST, "reserved block size", ""));
         }
         None
     }
@@ -175,22 +120,14 @@ impl<R: Rng> Endpoint<R> {
         if block2.num == 0 {
             return false;
         }
-        if let Some(snapshot) = self
-            .snapshots
-            .read(now, &(to.peer, resource.clone()))
-            .cloned()
-        {
+        if let Some(snapshot) = self.snapshots.read(now, &(to.peer, resource.clone())).cloned() {
             self.reply(now, to, snapshot);
             return true;
         }
         if resource.method == Code::GET {
             return false;
         }
-        let problem = Response::problem(
-            Code::REQUEST_ENTITY_INCOMPLETE,
-            "start over",
-            "the answer is no longer held",
-        );
+        let problem = Response::problem(Code::REQUEST_ENTITY_INCOMPLETE, "start over", "the answer is no longer held");
         self.reply(now, to, problem);
         true
     }
@@ -198,78 +135,50 @@ impl<R: Rng> Endpoint<R> {
     fn is_full(&self, peer: SocketAddr) -> bool {
         self.events.len() >= limits::MAX_EVENTS
             || self.pending.len() >= self.config.pending_max
-            || self
-                .pending_per_peer
-                .get(&peer)
-                .is_some_and(|count| *count >= self.config.pending_max_per_peer)
+            || self.pending_per_peer.get(&peer).is_some_and(|count| *count >= self.config.pending_max_per_peer)
     }
 
     fn take_block(&mut self, now: Now, mut to: ReplyTo, block: BlockValue, message: Message) {
         let Some(resource) = to.resource.clone() else {
             return;
         };
-        let key = UploadKey {
-            peer: to.peer,
-            resource,
-            tags: message.owned(number::REQUEST_TAG),
-        };
+        let key = UploadKey { peer: to.peer, resource, tags: message.owned(number::REQUEST_TAG) };
         let declared = message.uint(number::SIZE1).unwrap_or(0) as usize;
         let format = message.uint16(number::CONTENT_FORMAT);
         let step = if declared > self.config.max_body {
             self.uploads.remove_key(&key);
             Step::TooLarge
         } else {
-            self.uploads
-                .take(now, &key, block, (&message.payload, format), &self.config)
+            self.uploads.take(now, &key, block, (&message.payload, format), &self.config)
         };
-        to.block1 = Some(BlockValue {
-            szx: block.szx.min(self.config.block_szx_max),
-            ..block
-        });
+        to.block1 = Some(BlockValue { szx: block.szx.min(self.config.block_szx_max), ..block });
         let answer = match step {
-            Step::Complete {
-                body,
-                content_format,
-            } => {
+            Step::Complete { body, content_format } => {
                 to.protect = !message.code.is_safe();
                 return self.pass_on(now, to, message, (body, content_format));
             }
             Step::Continue => Response::new(Code::CONTINUE),
             Step::WrongSize => Response::problem(Code::BAD_REQUEST, "wrong block size", ""),
-            Step::Gap => {
-                Response::problem(Code::REQUEST_ENTITY_INCOMPLETE, "a block is missing", "")
-            }
+            Step::Gap => Response::problem(Code::REQUEST_ENTITY_INCOMPLETE, "a block is missing", ""),
             Step::TooLarge => {
-                to.block1 = Some(BlockValue {
-                    num: block.num,
-                    more: block.more,
-                    szx: self.config.block_szx_max,
-                });
+                to.block1 = Some(BlockValue { num: block.num, more: block.more, szx: self.config.block_szx_max });
                 to.size1 = Some(self.config.max_body as u32);
                 Response::problem(Code::REQUEST_ENTITY_TOO_LARGE, "body too large", "")
             }
-            Step::Full => {
-                Response::new(Code::SERVICE_UNAVAILABLE).with_max_age(limits::BUSY_MAX_AGE_S)
-            }
+            Step::Full => Response::new(Code::SERVICE_UNAVAILABLE).with_max_age(limits::BUSY_MAX_AGE_S),
         };
         to.protect = false;
         self.reply(now, &to, answer);
     }
 
     /// Hands a whole request to the application. It has been admitted.
-    fn pass_on(
-        &mut self,
-        now: Now,
-        mut to: ReplyTo,
-        message: Message,
-        body: (Vec<u8>, Option<u16>),
-    ) {
+    fn pass_on(&mut self, now: Now, mut to: ReplyTo, message: Message, body: (Vec<u8>, Option<u16>)) {
         let Some(resource) = to.resource.clone() else {
             return;
         };
         let id = RequestId(self.next_id());
-        let observable = matches!(message.code, Code::GET | Code::FETCH)
-            && (self.config.observable)(message.code, &resource.path);
+        let observable =
+            matches!(message.code, Code::GET | Code::FETCH) && (self.config.observable)(message.code, &resource.path);
         let observe = message.uint(number::OBSERVE).filter(|_| observable);
         match observe {
             Some(0) => self.observer_gone(to.peer, to.token, GoneReason::Replaced),

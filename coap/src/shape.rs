@@ -47,17 +47,11 @@ pub(crate) fn shape(mut response: Response, frame: &Frame) -> Shaped {
     if offset > 0 && offset >= response.payload.len() {
         return Shaped::PastEnd;
     }
-    let szx_max = frame
-        .block2
-        .map_or(frame.szx_max, |block| block.szx.min(frame.szx_max));
+    let szx_max = frame.block2.map_or(frame.szx_max, |block| block.szx.min(frame.szx_max));
     if offset == 0 && response.payload.len() <= size_of_szx(szx_max) {
         let mut message = head(&response, frame);
         if let Some(asked) = frame.block2 {
-            let block = BlockValue {
-                num: 0,
-                more: false,
-                szx: asked.szx.min(szx_max),
-            };
+            let block = BlockValue { num: 0, more: false, szx: asked.szx.min(szx_max) };
             message.push(number::BLOCK2, block.to_bytes());
         }
         message.payload.clone_from(&response.payload);
@@ -65,31 +59,18 @@ pub(crate) fn shape(mut response: Response, frame: &Frame) -> Shaped {
             return Shaped::Whole(message);
         }
     }
-    response
-        .etag
-        .get_or_insert_with(|| make_etag(&response.payload));
+    response.etag.get_or_insert_with(|| make_etag(&response.payload));
     let mut message = head(&response, frame);
     // Room for the longest Block2 value, so that the size does not change over the transfer, and for the marker.
     let overhead = message.encode().len() + 5 + 1;
-    let Some(szx) = (0..=szx_max)
-        .rev()
-        .find(|szx| overhead + size_of_szx(*szx) <= frame.limit)
-    else {
+    let Some(szx) = (0..=szx_max).rev().find(|szx| overhead + size_of_szx(*szx) <= frame.limit) else {
         return Shaped::DoesNotFit;
     };
     let size = size_of_szx(szx);
     let end = (offset + size).min(response.payload.len());
-    let block = BlockValue {
-        num: (offset / size) as u32,
-        more: end < response.payload.len(),
-        szx,
-    };
+    let block = BlockValue { num: (offset / size) as u32, more: end < response.payload.len(), szx };
     message.push(number::BLOCK2, block.to_bytes());
-    message.payload = response
-        .payload
-        .get(offset..end)
-        .unwrap_or_default()
-        .to_vec();
+    message.payload = response.payload.get(offset..end).unwrap_or_default().to_vec();
     Shaped::Block(message, response)
 }
 
@@ -100,11 +81,7 @@ fn error(response: &Response, frame: &Frame) -> Message {
     if message.encode().len() <= frame.limit {
         return message;
     }
-    let bare = Response {
-        payload: Vec::new(),
-        content_format: None,
-        ..response.clone()
-    };
+    let bare = Response { payload: Vec::new(), content_format: None, ..response.clone() };
     let message = head(&bare, frame);
     if message.encode().len() <= frame.limit {
         return message;
@@ -126,10 +103,7 @@ fn head(response: &Response, frame: &Frame) -> Message {
         message.push(number::LOCATION_PATH, segment.as_bytes());
     }
     if let Some(format) = response.content_format {
-        message.push(
-            number::CONTENT_FORMAT,
-            option::uint_bytes(u32::from(format)),
-        );
+        message.push(number::CONTENT_FORMAT, option::uint_bytes(u32::from(format)));
     }
     if let Some(seconds) = response.max_age {
         message.push(number::MAX_AGE, option::uint_bytes(seconds));
@@ -148,11 +122,7 @@ fn head(response: &Response, frame: &Frame) -> Message {
 
 /// A short hash: equal bodies have equal ETags across requests and restarts.
 fn make_etag(payload: &[u8]) -> Vec<u8> {
-    Sha256::digest(payload)
-        .iter()
-        .copied()
-        .take(limits::ETAG_LEN)
-        .collect()
+    Sha256::digest(payload).iter().copied().take(limits::ETAG_LEN).collect()
 }
 
 /// 2.03 in place of a body that the client already holds.
@@ -160,10 +130,7 @@ pub(crate) fn revalidate(response: &mut Response, etags: &[Vec<u8>]) {
     if response.code != Code::CONTENT || etags.is_empty() {
         return;
     }
-    let etag = response
-        .etag
-        .clone()
-        .unwrap_or_else(|| make_etag(&response.payload));
+    let etag = response.etag.clone().unwrap_or_else(|| make_etag(&response.payload));
     if etags.contains(&etag) {
         response.code = Code::VALID;
         response.etag = Some(etag);

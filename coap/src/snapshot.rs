@@ -20,11 +20,7 @@ pub(crate) struct Resource {
 impl Resource {
     /// The one that sorts before all others.
     pub(crate) const fn first() -> Resource {
-        Resource {
-            method: Code::EMPTY,
-            path: Vec::new(),
-            query: Vec::new(),
-        }
+        Resource { method: Code::EMPTY, path: Vec::new(), query: Vec::new() }
     }
 }
 
@@ -38,10 +34,7 @@ pub(crate) struct Snapshots {
 
 impl Snapshots {
     pub(crate) fn new() -> Snapshots {
-        Snapshots {
-            table: ExpiryMap::new(),
-            bytes: 0,
-        }
+        Snapshots { table: ExpiryMap::new(), bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -60,24 +53,15 @@ impl Snapshots {
         self.expire(now);
         self.remove(&key);
         let first = (key.0, Resource::first());
-        let own: Vec<_> = self
-            .table
-            .range_from(&first)
-            .take_while(|(other, _)| other.0 == key.0)
-            .collect();
+        let own: Vec<_> = self.table.range_from(&first).take_while(|(other, _)| other.0 == key.0).collect();
         if own.len() >= limits::MAX_SNAPSHOTS_PER_PEER {
-            let oldest = own
-                .iter()
-                .min_by_key(|(_, time)| *time)
-                .map(|(other, _)| (*other).clone());
+            let oldest = own.iter().min_by_key(|(_, time)| *time).map(|(other, _)| (*other).clone());
             if let Some(oldest) = oldest {
                 self.remove(&oldest);
             }
         }
         let len = response.payload.len();
-        while self.table.len() >= config.snapshots_max
-            || self.bytes + len > config.snapshot_bytes_max
-        {
+        while self.table.len() >= config.snapshots_max || self.bytes + len > config.snapshot_bytes_max {
             let Some((_, oldest)) = self.table.pop_oldest() else {
                 log::debug!("{}: no room for a snapshot of {len} bytes", key.0);
                 return;
@@ -85,8 +69,7 @@ impl Snapshots {
             self.bytes -= oldest.payload.len();
         }
         self.bytes += len;
-        self.table
-            .insert(key, now + limits::SNAPSHOT_LIFETIME, response);
+        self.table.insert(key, now + limits::SNAPSHOT_LIFETIME, response);
     }
 
     pub(crate) fn remove(&mut self, key: &Key) {

@@ -15,10 +15,7 @@ impl Token {
 
     /// `None` when `bytes` is longer than [`Token::MAX`].
     pub fn new(bytes: &[u8]) -> Option<Token> {
-        let mut token = Token {
-            bytes: [0; 8],
-            len: u8::try_from(bytes.len()).ok()?,
-        };
+        let mut token = Token { bytes: [0; 8], len: u8::try_from(bytes.len()).ok()? };
         token.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(token)
     }
@@ -46,9 +43,7 @@ impl Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_slice()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_slice().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -30,10 +30,7 @@ pub(crate) enum Step {
     /// Taken; more are expected.
     Continue,
     /// That was the last.
-    Complete {
-        body: Vec<u8>,
-        content_format: Option<u16>,
-    },
+    Complete { body: Vec<u8>, content_format: Option<u16> },
     /// Size 7, or a block of the wrong size: 4.00.
     WrongSize,
     /// Not the block that comes next: 4.08.
@@ -52,10 +49,7 @@ pub(crate) struct Uploads {
 
 impl Uploads {
     pub(crate) fn new() -> Uploads {
-        Uploads {
-            table: ExpiryMap::new(),
-            bytes: 0,
-        }
+        Uploads { table: ExpiryMap::new(), bytes: 0 }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -72,11 +66,7 @@ impl Uploads {
         config: &Config,
     ) -> Step {
         self.expire(now);
-        let fits = if block.more {
-            payload.len() == block.size()
-        } else {
-            payload.len() <= block.size()
-        };
+        let fits = if block.more { payload.len() == block.size() } else { payload.len() <= block.size() };
         if block.szx > BlockValue::SZX_MAX || !fits {
             return Step::WrongSize;
         }
@@ -88,10 +78,7 @@ impl Uploads {
         if offset == 0 {
             self.remove(key);
             if !block.more {
-                return Step::Complete {
-                    body: payload.to_vec(),
-                    content_format,
-                };
+                return Step::Complete { body: payload.to_vec(), content_format };
             }
             return self.start(now, key, payload, content_format, config);
         }
@@ -116,13 +103,7 @@ impl Uploads {
             return Step::Continue;
         }
         match self.remove(key) {
-            Some(Upload {
-                body,
-                content_format,
-            }) => Step::Complete {
-                body,
-                content_format,
-            },
+            Some(Upload { body, content_format }) => Step::Complete { body, content_format },
             None => Step::Gap,
         }
     }
@@ -135,38 +116,21 @@ impl Uploads {
         content_format: Option<u16>,
         config: &Config,
     ) -> Step {
-        let first = UploadKey {
-            peer: key.peer,
-            resource: Resource::first(),
-            tags: Vec::new(),
-        };
-        let own: Vec<_> = self
-            .table
-            .range_from(&first)
-            .take_while(|(other, _)| other.peer == key.peer)
-            .collect();
+        let first = UploadKey { peer: key.peer, resource: Resource::first(), tags: Vec::new() };
+        let own: Vec<_> = self.table.range_from(&first).take_while(|(other, _)| other.peer == key.peer).collect();
         if own.len() >= limits::MAX_UPLOADS_PER_PEER {
-            let oldest = own
-                .iter()
-                .min_by_key(|(_, time)| *time)
-                .map(|(other, _)| (*other).clone());
+            let oldest = own.iter().min_by_key(|(_, time)| *time).map(|(other, _)| (*other).clone());
             log::debug!("{}: too many uploads, its oldest is given up", key.peer);
             if let Some(oldest) = oldest {
                 self.remove(&oldest);
             }
         }
-        if self.table.len() >= config.uploads_max
-            || self.bytes + payload.len() > config.upload_bytes_max
-        {
+        if self.table.len() >= config.uploads_max || self.bytes + payload.len() > config.upload_bytes_max {
             return Step::Full;
         }
         self.bytes += payload.len();
-        let upload = Upload {
-            body: payload.to_vec(),
-            content_format,
-        };
-        self.table
-            .insert(key.clone(), now + limits::UPLOAD_LIFETIME, upload);
+        let upload = Upload { body: payload.to_vec(), content_format };
+        self.table.insert(key.clone(), now + limits::UPLOAD_LIFETIME, upload);
         Step::Continue
     }
 
@@ -186,11 +150,7 @@ impl Uploads {
 
     pub(crate) fn expire(&mut self, now: Now) {
         while let Some((key, upload)) = self.table.pop_expired(now) {
-            log::debug!(
-                "{}: upload of {} bytes expired",
-                key.peer,
-                upload.body.len()
-            );
+            log::debug!("{}: upload of {} bytes expired", key.peer, upload.body.len());
             self.bytes -= upload.body.len();
         }
     }

@@ -69,31 +69,17 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, Malformed> {
         2 => Kind::Ack,
         _ => Kind::Rst,
     };
-    Ok(Header {
-        kind,
-        token_len: first & 15,
-        code: Code(code),
-        mid: u16::from_be_bytes([mid_high, mid_low]),
-    })
+    Ok(Header { kind, token_len: first & 15, code: Code(code), mid: u16::from_be_bytes([mid_high, mid_low]) })
 }
 
 /// Decodes a whole datagram whose header has been read.
 pub(crate) fn decode(header: Header, bytes: &[u8]) -> Result<Message, Malformed> {
     check(header, bytes)?;
     let packet = Packet::from_bytes(bytes).map_err(|_| Malformed::Codec)?;
-    let options = packet
-        .options()
-        .flat_map(|(number, values)| values.iter().map(|value| (*number, value.clone())))
-        .collect();
+    let options =
+        packet.options().flat_map(|(number, values)| values.iter().map(|value| (*number, value.clone()))).collect();
     let token = Token::new(packet.get_token()).ok_or(Malformed::TokenLength)?;
-    Ok(Message {
-        kind: header.kind,
-        code: header.code,
-        mid: header.mid,
-        token,
-        options,
-        payload: packet.payload,
-    })
+    Ok(Message { kind: header.kind, code: header.code, mid: header.mid, token, options, payload: packet.payload })
 }
 
 /// Walks the structure without allocating.
@@ -104,18 +90,12 @@ fn check(header: Header, bytes: &[u8]) -> Result<(), Malformed> {
     if header.code == Code::EMPTY && bytes.len() > 4 {
         return Err(Malformed::EmptyWithContent);
     }
-    let mut rest = bytes
-        .get(4 + usize::from(header.token_len)..)
-        .ok_or(Malformed::TokenLength)?;
+    let mut rest = bytes.get(4 + usize::from(header.token_len)..).ok_or(Malformed::TokenLength)?;
     let mut number = 0u32;
     let mut count = 0;
     while let Some((&first, after)) = rest.split_first() {
         if first == 0xff {
-            return if after.is_empty() {
-                Err(Malformed::MarkerWithoutPayload)
-            } else {
-                Ok(())
-            };
+            return if after.is_empty() { Err(Malformed::MarkerWithoutPayload) } else { Ok(()) };
         }
         count += 1;
         if count > limits::MAX_OPTIONS {
@@ -137,9 +117,7 @@ fn extended(nibble: u8, rest: &[u8]) -> Option<(u32, &[u8])> {
     match (nibble, rest) {
         (0..=12, _) => Some((u32::from(nibble), rest)),
         (13, [low, rest @ ..]) => Some((u32::from(*low) + 13, rest)),
-        (14, [high, low, rest @ ..]) => {
-            Some((u32::from(u16::from_be_bytes([*high, *low])) + 269, rest))
-        }
+        (14, [high, low, rest @ ..]) => Some((u32::from(u16::from_be_bytes([*high, *low])) + 269, rest)),
         _ => None,
     }
 }
@@ -147,14 +125,7 @@ fn extended(nibble: u8, rest: &[u8]) -> Option<(u32, &[u8])> {
 impl Message {
     /// A message without options and payload.
     pub(crate) fn new(kind: Kind, code: Code, mid: u16, token: Token) -> Message {
-        Message {
-            kind,
-            code,
-            mid,
-            token,
-            options: Vec::new(),
-            payload: Vec::new(),
-        }
+        Message { kind, code, mid, token, options: Vec::new(), payload: Vec::new() }
     }
 
     /// An empty ACK or RST.
@@ -188,9 +159,7 @@ impl Message {
 
     /// The values of an option whose length is as its definition says; others count as unknown (RFC 7252 §5.4.3).
     pub(crate) fn values(&self, option: u16) -> impl Iterator<Item = &[u8]> {
-        let fits = move |value: &[u8]| {
-            option::shape(option).is_some_and(|s| (s.min..=s.max).contains(&value.len()))
-        };
+        let fits = move |value: &[u8]| option::shape(option).is_some_and(|s| (s.min..=s.max).contains(&value.len()));
         self.options
             .iter()
             .filter(move |(number, value)| *number == option && fits(value))
@@ -209,8 +178,7 @@ impl Message {
 
     /// The first value as a 16-bit integer.
     pub(crate) fn uint16(&self, option: u16) -> Option<u16> {
-        self.uint(option)
-            .and_then(|value| u16::try_from(value).ok())
+        self.uint(option).and_then(|value| u16::try_from(value).ok())
     }
 
     /// All values, owned.
@@ -223,9 +191,8 @@ impl Message {
         let mut last = None;
         for (number, value) in &self.options {
             let repeated = last.replace(*number) == Some(*number);
-            let good = option::shape(*number).is_some_and(|shape| {
-                (shape.min..=shape.max).contains(&value.len()) && (shape.repeatable || !repeated)
-            });
+            let good = option::shape(*number)
+                .is_some_and(|shape| (shape.min..=shape.max).contains(&value.len()) && (shape.repeatable || !repeated));
             if option::is_critical(*number) && !good {
                 return Some(*number);
             }
@@ -235,9 +202,7 @@ impl Message {
 
     /// Proxying is asked for.
     pub(crate) fn wants_proxy(&self) -> bool {
-        self.options
-            .iter()
-            .any(|(option, _)| matches!(*option, number::PROXY_URI | number::PROXY_SCHEME))
+        self.options.iter().any(|(option, _)| matches!(*option, number::PROXY_URI | number::PROXY_SCHEME))
     }
 }
 

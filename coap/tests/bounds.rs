@@ -9,36 +9,17 @@ fn is_busy(reply: &Raw) -> bool {
 
 #[test]
 fn pending_per_peer_and_in_all() {
-    let mut s = node(
-        Config {
-            pending_max: 10,
-            pending_max_per_peer: 4,
-            ..config()
-        },
-        1,
-    );
+    let mut s = node(Config { pending_max: 10, pending_max_per_peer: 4, ..config() }, 1);
     for mid in 0..4 {
         assert!(feed(&mut s, ms(0), addr(1), &raw(CON, Code::POST, mid).at("r")).is_empty());
     }
-    assert!(is_busy(&one(feed(
-        &mut s,
-        ms(0),
-        addr(1),
-        &raw(CON, Code::POST, 4).at("r")
-    ))));
+    assert!(is_busy(&one(feed(&mut s, ms(0), addr(1), &raw(CON, Code::POST, 4).at("r")))));
     for port in 2..8 {
         assert!(feed(&mut s, ms(0), addr(port), &raw(CON, Code::POST, 4).at("r")).is_empty());
     }
-    assert!(is_busy(&one(feed(
-        &mut s,
-        ms(0),
-        addr(8),
-        &raw(CON, Code::POST, 4).at("r")
-    ))));
+    assert!(is_busy(&one(feed(&mut s, ms(0), addr(8), &raw(CON, Code::POST, 4).at("r")))));
     for event in events(&mut s) {
-        let Event::Request(request) = event else {
-            panic!()
-        };
+        let Event::Request(request) = event else { panic!() };
         s.respond(ms(1), request.id, Response::new(Code::CHANGED));
     }
     sent(&mut s);
@@ -47,57 +28,22 @@ fn pending_per_peer_and_in_all() {
 
 #[test]
 fn dedup_refuses_rather_than_runs_twice() {
-    let mut s = node(
-        Config {
-            dedup_max: 40,
-            dedup_max_per_peer: 8,
-            ..config()
-        },
-        1,
-    );
+    let mut s = node(Config { dedup_max: 40, dedup_max_per_peer: 8, ..config() }, 1);
     let post = |mid| raw(CON, Code::POST, mid).at("r");
     for mid in 0..8 {
-        ask(
-            &mut s,
-            ms(0),
-            addr(1),
-            &post(mid),
-            Response::new(Code::CHANGED),
-        );
+        ask(&mut s, ms(0), addr(1), &post(mid), Response::new(Code::CHANGED));
     }
     assert!(is_busy(&one(feed(&mut s, ms(0), addr(1), &post(8)))));
-    assert_eq!(
-        one(feed(&mut s, ms(0), addr(1), &post(0))).code,
-        Code::CHANGED,
-        "still known"
-    );
+    assert_eq!(one(feed(&mut s, ms(0), addr(1), &post(0))).code, Code::CHANGED, "still known");
     // After MAX_TRANSMIT_SPAN the oldest may go; and safe requests make room at once.
-    ask(
-        &mut s,
-        ms(45_000),
-        addr(1),
-        &post(8),
-        Response::new(Code::CHANGED),
-    );
+    ask(&mut s, ms(45_000), addr(1), &post(8), Response::new(Code::CHANGED));
     for mid in 100..400 {
-        ask(
-            &mut s,
-            ms(45_000),
-            addr(2),
-            &raw(CON, Code::GET, mid).at("r"),
-            Response::new(Code::CONTENT),
-        );
+        ask(&mut s, ms(45_000), addr(2), &raw(CON, Code::GET, mid).at("r"), Response::new(Code::CONTENT));
     }
     assert_eq!(s.usage().dedup, 16);
     for port in 3..6 {
         for mid in 0..8 {
-            ask(
-                &mut s,
-                ms(45_000),
-                addr(port),
-                &post(mid),
-                Response::new(Code::CHANGED),
-            );
+            ask(&mut s, ms(45_000), addr(port), &post(mid), Response::new(Code::CHANGED));
         }
     }
     assert_eq!(s.usage().dedup, 40);
@@ -111,13 +57,7 @@ fn dedup_refuses_rather_than_runs_twice() {
 
 #[test]
 fn dedup_bytes() {
-    let mut s = node(
-        Config {
-            dedup_max_bytes: 10_000,
-            ..config()
-        },
-        1,
-    );
+    let mut s = node(Config { dedup_max_bytes: 10_000, ..config() }, 1);
     let mut refused = 0;
     for mid in 0..40 {
         s.mark_verified(addr(1), ms(0));
@@ -127,11 +67,7 @@ fn dedup_bytes() {
             continue;
         }
         let id = request(&mut s).id;
-        s.respond(
-            ms(0),
-            id,
-            Response::new(Code::CHANGED).with_payload(42, vec![0; 1000]),
-        );
+        s.respond(ms(0), id, Response::new(Code::CHANGED).with_payload(42, vec![0; 1000]));
         sent(&mut s);
     }
     assert_eq!(refused, 30);
@@ -143,67 +79,26 @@ fn a_peer_that_uses_up_its_message_ids_does_not_stall() {
     for n in 0..70_000u64 {
         let get = raw(CON, Code::GET, n as u16).at("r");
         // 4 ms each: 280 s in all, so that IDs come back after their lifetime.
-        ask(
-            &mut s,
-            ms(n * 4),
-            addr(1 + (n % 3) as u16),
-            &get,
-            Response::new(Code::CONTENT),
-        );
+        ask(&mut s, ms(n * 4), addr(1 + (n % 3) as u16), &get, Response::new(Code::CONTENT));
     }
     assert!(s.usage().dedup <= 3 * limits::MAX_DEDUP_PER_PEER);
 }
 
 #[test]
 fn uploads_in_count_and_bytes() {
-    let mut s = node(
-        Config {
-            uploads_max: 6,
-            upload_bytes_max: 7 * 16,
-            ..config()
-        },
-        1,
-    );
+    let mut s = node(Config { uploads_max: 6, upload_bytes_max: 7 * 16, ..config() }, 1);
     let put = |mid, num, tag: u8| {
-        raw(CON, Code::PUT, mid)
-            .at("r")
-            .opt(27, &block(num, true, 0))
-            .opt(292, &[tag])
-            .body(&[0; 16])
+        raw(CON, Code::PUT, mid).at("r").opt(27, &block(num, true, 0)).opt(292, &[tag]).body(&[0; 16])
     };
     for tag in 0..10 {
-        assert_eq!(
-            one(feed(
-                &mut s,
-                ms(u64::from(tag)),
-                addr(1),
-                &put(u16::from(tag), 0, tag)
-            ))
-            .code,
-            Code::CONTINUE
-        );
+        assert_eq!(one(feed(&mut s, ms(u64::from(tag)), addr(1), &put(u16::from(tag), 0, tag))).code, Code::CONTINUE);
     }
     assert_eq!(s.usage().upload_bytes, 4 * 16, "its own oldest gave way");
-    assert_eq!(
-        one(feed(&mut s, ms(20), addr(2), &put(0, 0, 0))).code,
-        Code::CONTINUE
-    );
-    assert_eq!(
-        one(feed(&mut s, ms(20), addr(3), &put(0, 0, 0))).code,
-        Code::CONTINUE
-    );
-    assert!(
-        is_busy(&one(feed(&mut s, ms(20), addr(4), &put(0, 0, 0)))),
-        "count"
-    );
-    assert_eq!(
-        one(feed(&mut s, ms(20), addr(2), &put(1, 1, 0))).code,
-        Code::CONTINUE
-    );
-    assert!(
-        is_busy(&one(feed(&mut s, ms(20), addr(2), &put(2, 2, 0)))),
-        "bytes"
-    );
+    assert_eq!(one(feed(&mut s, ms(20), addr(2), &put(0, 0, 0))).code, Code::CONTINUE);
+    assert_eq!(one(feed(&mut s, ms(20), addr(3), &put(0, 0, 0))).code, Code::CONTINUE);
+    assert!(is_busy(&one(feed(&mut s, ms(20), addr(4), &put(0, 0, 0)))), "count");
+    assert_eq!(one(feed(&mut s, ms(20), addr(2), &put(1, 1, 0))).code, Code::CONTINUE);
+    assert!(is_busy(&one(feed(&mut s, ms(20), addr(2), &put(2, 2, 0)))), "bytes");
 }
 
 #[test]
@@ -220,84 +115,40 @@ fn snapshots_observers_and_verified_addresses() {
     for port in 1..20 {
         s.mark_verified(addr(port), ms(u64::from(port)));
         for query in 0..3u8 {
-            let get = raw(CON, Code::GET, u16::from(query))
-                .token(&[query])
-                .at("r")
-                .opt(15, &[query])
-                .opt(6, b"");
-            let body = Response::new(Code::CONTENT)
-                .with_payload(42, vec![0; 2000])
-                .with_observe();
+            let get = raw(CON, Code::GET, u16::from(query)).token(&[query]).at("r").opt(15, &[query]).opt(6, b"");
+            let body = Response::new(Code::CONTENT).with_payload(42, vec![0; 2000]).with_observe();
             ask(&mut s, ms(100), addr(port), &get, body);
         }
         let gone = events(&mut s);
-        let full = |event: &Event| {
-            matches!(
-                event,
-                Event::ObserverGone {
-                    reason: GoneReason::NoRoom,
-                    ..
-                }
-            )
-        };
+        let full = |event: &Event| matches!(event, Event::ObserverGone { reason: GoneReason::NoRoom, .. });
         assert!(gone.iter().all(full) && !gone.is_empty());
     }
     let usage = s.usage();
-    assert_eq!(
-        (usage.snapshots, usage.observers, usage.verified),
-        (5, 5, 3)
-    );
+    assert_eq!((usage.snapshots, usage.observers, usage.verified), (5, 5, 3));
     assert!(s.is_verified(addr(19), ms(100)) && !s.is_verified(addr(1), ms(100)));
 }
 
 #[test]
 fn own_exchanges() {
-    let mut c = node(
-        Config {
-            exchanges_max: 6,
-            exchanges_max_per_peer: 4,
-            ..Config::default()
-        },
-        1,
-    );
+    let mut c = node(Config { exchanges_max: 6, exchanges_max_per_peer: 4, ..Config::default() }, 1);
     let request = || Request::new(Code::GET, ["r"]);
-    let ids: Vec<_> = (0..4)
-        .map(|_| c.request(ms(0), addr(1), request()).unwrap())
-        .collect();
+    let ids: Vec<_> = (0..4).map(|_| c.request(ms(0), addr(1), request()).unwrap()).collect();
     assert_eq!(sent(&mut c).len(), 1, "NSTART is 1");
-    assert_eq!(
-        c.request(ms(0), addr(1), request()),
-        Err(RequestError::Full)
-    );
+    assert_eq!(c.request(ms(0), addr(1), request()), Err(RequestError::Full));
     c.request(ms(0), addr(2), request()).unwrap();
     c.request(ms(0), addr(3), request()).unwrap();
-    assert_eq!(
-        c.request(ms(0), addr(4), request()),
-        Err(RequestError::Full)
-    );
+    assert_eq!(c.request(ms(0), addr(4), request()), Err(RequestError::Full));
     sent(&mut c);
     c.cancel(ids[1]);
     assert!(sent(&mut c).is_empty());
     c.cancel(ids[0]);
     assert_eq!(sent(&mut c).len(), 1, "the next in the queue");
     let large = request().with_payload(0, vec![0; limits::MAX_BODY + 1]);
-    assert_eq!(
-        c.request(ms(0), addr(1), large),
-        Err(RequestError::TooLarge)
-    );
-    assert_eq!(
-        c.request(ms(0), addr(1), Request::new(Code::GET, ["x".repeat(256)])),
-        Err(RequestError::Invalid)
-    );
-    assert_eq!(
-        c.request(ms(0), addr(1), Request::new(Code::CONTENT, ["x"])),
-        Err(RequestError::Invalid)
-    );
+    assert_eq!(c.request(ms(0), addr(1), large), Err(RequestError::TooLarge));
+    assert_eq!(c.request(ms(0), addr(1), Request::new(Code::GET, ["x".repeat(256)])), Err(RequestError::Invalid));
+    assert_eq!(c.request(ms(0), addr(1), Request::new(Code::CONTENT, ["x"])), Err(RequestError::Invalid));
     while let Some((time, _)) = c.poll_deadline() {
         c.handle_timeout(time);
     }
-    assert_eq!(
-        (c.usage().exchanges, c.usage().timers, events(&mut c).len()),
-        (0, 0, 6)
-    );
+    assert_eq!((c.usage().exchanges, c.usage().timers, events(&mut c).len()), (0, 0, 6));
 }

@@ -9,109 +9,40 @@ fn guarded_paths_ask_for_echo_and_keep_nothing() {
     let mut s = server();
     let post = raw(CON, Code::POST, 1).at("guarded").body(&[1; 40]);
     for mid in 0..100 {
-        let reply = one(feed(
-            &mut s,
-            ms(0),
-            addr(9),
-            &Raw {
-                mid,
-                ..post.clone()
-            },
-        ));
-        assert_eq!(
-            (reply.code, reply.get(252).map(<[u8]>::len)),
-            (Code::UNAUTHORIZED, Some(12))
-        );
+        let reply = one(feed(&mut s, ms(0), addr(9), &Raw { mid, ..post.clone() }));
+        assert_eq!((reply.code, reply.get(252).map(<[u8]>::len)), (Code::UNAUTHORIZED, Some(12)));
     }
-    assert_eq!(
-        (s.usage().dedup, s.usage().verified, s.usage().timers),
-        (0, 0, 0)
-    );
-    let echo = one(feed(&mut s, ms(1000), addr(9), &post))
-        .get(252)
-        .unwrap()
-        .to_vec();
+    assert_eq!((s.usage().dedup, s.usage().verified, s.usage().timers), (0, 0, 0));
+    let echo = one(feed(&mut s, ms(1000), addr(9), &post)).get(252).unwrap().to_vec();
     // Not from elsewhere, not changed, not late.
-    let with = |echo: &[u8], mid| {
-        Raw {
-            mid,
-            ..post.clone()
-        }
-        .opt(252, echo)
-    };
-    assert_eq!(
-        one(feed(&mut s, ms(2000), addr(10), &with(&echo, 200))).code,
-        Code::UNAUTHORIZED
-    );
+    let with = |echo: &[u8], mid| Raw { mid, ..post.clone() }.opt(252, echo);
+    assert_eq!(one(feed(&mut s, ms(2000), addr(10), &with(&echo, 200))).code, Code::UNAUTHORIZED);
     let mut changed = echo.clone();
     changed[11] ^= 1;
-    assert_eq!(
-        one(feed(&mut s, ms(2000), addr(9), &with(&changed, 201))).code,
-        Code::UNAUTHORIZED
-    );
-    assert_eq!(
-        one(feed(&mut s, ms(62_000), addr(9), &with(&echo, 202))).code,
-        Code::UNAUTHORIZED
-    );
-    assert_eq!(
-        one(feed(&mut s, ms(2000), addr(9), &with(&echo[..5], 203))).code,
-        Code::UNAUTHORIZED
-    );
+    assert_eq!(one(feed(&mut s, ms(2000), addr(9), &with(&changed, 201))).code, Code::UNAUTHORIZED);
+    assert_eq!(one(feed(&mut s, ms(62_000), addr(9), &with(&echo, 202))).code, Code::UNAUTHORIZED);
+    assert_eq!(one(feed(&mut s, ms(2000), addr(9), &with(&echo[..5], 203))).code, Code::UNAUTHORIZED);
     assert!(events(&mut s).is_empty());
     assert!(feed(&mut s, ms(2000), addr(9), &with(&echo, 204)).is_empty());
     assert!(request(&mut s).verified);
     // Remembered for a time, then asked again.
-    assert!(
-        feed(
-            &mut s,
-            ms(3000),
-            addr(9),
-            &Raw {
-                mid: 205,
-                ..post.clone()
-            }
-        )
-        .is_empty()
-    );
+    assert!(feed(&mut s, ms(3000), addr(9), &Raw { mid: 205, ..post.clone() }).is_empty());
     let later = ms(2000) + Config::default().verified_lifetime;
-    assert_eq!(
-        one(feed(&mut s, later, addr(9), &Raw { mid: 206, ..post })).code,
-        Code::UNAUTHORIZED
-    );
+    assert_eq!(one(feed(&mut s, later, addr(9), &Raw { mid: 206, ..post })).code, Code::UNAUTHORIZED);
 }
 
 #[test]
 fn an_upload_is_checked_at_its_first_block() {
     let mut s = server();
-    let put = |mid, num, more| {
-        raw(CON, Code::PUT, mid)
-            .at("guarded")
-            .opt(27, &block(num, more, 0))
-            .body(&[1; 16])
-    };
+    let put = |mid, num, more| raw(CON, Code::PUT, mid).at("guarded").opt(27, &block(num, more, 0)).body(&[1; 16]);
     let reply = one(feed(&mut s, ms(0), addr(9), &put(1, 0, true)));
     let echo = reply.get(252).unwrap().to_vec();
-    assert_eq!(
-        one(feed(&mut s, ms(0), addr(9), &put(2, 1, true))).code,
-        Code::REQUEST_ENTITY_INCOMPLETE
-    );
-    assert_eq!(
-        one(feed(
-            &mut s,
-            ms(0),
-            addr(9),
-            &put(3, 0, true).opt(252, &echo)
-        ))
-        .code,
-        Code::CONTINUE
-    );
+    assert_eq!(one(feed(&mut s, ms(0), addr(9), &put(2, 1, true))).code, Code::REQUEST_ENTITY_INCOMPLETE);
+    assert_eq!(one(feed(&mut s, ms(0), addr(9), &put(3, 0, true).opt(252, &echo))).code, Code::CONTINUE);
     let later = ms(0) + Config::default().verified_lifetime - ms(1);
     let mut s2 = s;
     s2.handle_timeout(ms(1));
-    assert_eq!(
-        one(feed(&mut s2, ms(100), addr(9), &put(4, 1, true))).code,
-        Code::CONTINUE
-    );
+    assert_eq!(one(feed(&mut s2, ms(100), addr(9), &put(4, 1, true))).code, Code::CONTINUE);
     assert!(feed(&mut s2, later.min(ms(200)), addr(9), &put(5, 2, false)).is_empty());
     assert_eq!(request(&mut s2).payload.len(), 48);
 }
@@ -122,18 +53,11 @@ fn never_more_than_three_times() {
     for token in 0..=8usize {
         for filler in 0..60usize {
             let mut s = server();
-            let get = raw(CON, Code::GET, 1)
-                .at("r")
-                .token(&vec![1; token])
-                .opt(15, &vec![b'f'; filler]);
+            let get = raw(CON, Code::GET, 1).at("r").token(&vec![1; token]).opt(15, &vec![b'f'; filler]);
             let limit = get.bytes().len() * 3;
             feed(&mut s, ms(0), addr(9), &get);
             let id = request(&mut s).id;
-            s.respond(
-                ms(0),
-                id,
-                Response::new(Code::CONTENT).with_payload(42, body.clone()),
-            );
+            s.respond(ms(0), id, Response::new(Code::CONTENT).with_payload(42, body.clone()));
             let bytes = s.poll_transmit().unwrap().bytes;
             assert!(bytes.len() <= limit, "{} > {limit}", bytes.len());
             let first = Raw::parse(&bytes);
@@ -144,12 +68,8 @@ fn never_more_than_three_times() {
             // The size stays what it was to the end.
             let mut whole = first.payload;
             for num in 1.. {
-                let next = raw(CON, Code::GET, 1 + num as u16)
-                    .at("r")
-                    .token(&vec![1; token]);
-                let next = next
-                    .opt(15, &vec![b'f'; filler])
-                    .opt(23, &block(num, false, szx));
+                let next = raw(CON, Code::GET, 1 + num as u16).at("r").token(&vec![1; token]);
+                let next = next.opt(15, &vec![b'f'; filler]).opt(23, &block(num, false, szx));
                 s.handle_datagram(ms(0), addr(9), &next.bytes());
                 let bytes = s.poll_transmit().unwrap().bytes;
                 assert!(bytes.len() <= next.bytes().len() * 3);
@@ -173,17 +93,8 @@ fn errors_lose_their_body_and_duplicates_are_measured_anew() {
     let reply = one(feed(&mut s, ms(0), addr(9), &tiny));
     assert_eq!((reply.code, reply.payload.len()), (Code::NOT_FOUND, 0));
     let post = raw(CON, Code::POST, 2).at("r").body(&[1; 200]);
-    ask(
-        &mut s,
-        ms(0),
-        addr(9),
-        &post,
-        Response::new(Code::CHANGED).with_payload(42, vec![1; 400]),
-    );
-    assert!(
-        feed(&mut s, ms(0), addr(9), &raw(CON, Code::POST, 2).at("r")).is_empty(),
-        "a short forgery"
-    );
+    ask(&mut s, ms(0), addr(9), &post, Response::new(Code::CHANGED).with_payload(42, vec![1; 400]));
+    assert!(feed(&mut s, ms(0), addr(9), &raw(CON, Code::POST, 2).at("r")).is_empty(), "a short forgery");
     assert_eq!(feed(&mut s, ms(0), addr(9), &post).len(), 1);
 }
 
@@ -195,11 +106,7 @@ fn separate_answers_stay_within_the_bound_in_sum() {
     let id = request(&mut s).id;
     s.handle_timeout(ms(500));
     sent(&mut s);
-    s.respond(
-        ms(600),
-        id,
-        Response::new(Code::CONTENT).with_payload(42, vec![1; 10]),
-    );
+    s.respond(ms(600), id, Response::new(Code::CONTENT).with_payload(42, vec![1; 10]));
     let mut total = 0;
     while let Some((time, _)) = s.poll_deadline() {
         while let Some(transmit) = s.poll_transmit() {

@@ -27,10 +27,7 @@ impl App {
             for event in events(&mut link.nodes[0]) {
                 match event {
                     Event::Response { id, response } => {
-                        self.answers
-                            .entry(id)
-                            .or_default()
-                            .push((response.code, response.payload));
+                        self.answers.entry(id).or_default().push((response.code, response.payload));
                     }
                     Event::Failed { .. } => self.failures += 1,
                     other => panic!("{other:?}"),
@@ -59,9 +56,7 @@ impl App {
                     let delay = if self.slow { ms(700) } else { ms(0) };
                     self.waiting.push((link.now + delay, request.id, response));
                 }
-                Event::ObserverGone { token, .. } if self.observer == Some(token) => {
-                    self.observer = None
-                }
+                Event::ObserverGone { token, .. } if self.observer == Some(token) => self.observer = None,
                 _ => {}
             }
         }
@@ -80,12 +75,7 @@ fn body(len: usize, salt: u8) -> Vec<u8> {
 }
 
 fn link(seed: u64, loss: u32) -> Link {
-    Link::new(
-        [node(config(), seed), node(config(), seed + 1000)],
-        seed,
-        loss,
-        20,
-    )
+    Link::new([node(config(), seed), node(config(), seed + 1000)], seed, loss, 20)
 }
 
 #[test]
@@ -94,10 +84,7 @@ fn every_size_and_method_completes_and_runs_once() {
     for seed in 0..12 {
         for (loss, slow) in [(0, false), (15, false), (15, true)] {
             let mut link = link(seed, loss);
-            let mut app = App {
-                slow,
-                ..App::default()
-            };
+            let mut app = App { slow, ..App::default() };
             let mut expected = BTreeMap::new();
             for (n, len) in [0, 10, 64, 65, 1024, 1025, 3000].into_iter().enumerate() {
                 let method = if n % 2 == 0 { Code::POST } else { Code::FETCH };
@@ -113,15 +100,8 @@ fn every_size_and_method_completes_and_runs_once() {
                 expected.insert(id, vec![(Code::CONTENT, back)]);
             }
             app.run(&mut link, 3_000_000);
-            let runs: Vec<_> = app
-                .executed
-                .iter()
-                .map(|(body, count)| (body.len(), *count))
-                .collect();
-            assert!(
-                runs.iter().all(|(_, count)| *count == 1),
-                "seed {seed} loss {loss} slow {slow}: {runs:?}"
-            );
+            let runs: Vec<_> = app.executed.iter().map(|(body, count)| (body.len(), *count)).collect();
+            assert!(runs.iter().all(|(_, count)| *count == 1), "seed {seed} loss {loss} slow {slow}: {runs:?}");
             failures += app.failures;
             if loss == 0 {
                 assert_eq!(app.failures, 0);
@@ -131,16 +111,10 @@ fn every_size_and_method_completes_and_runs_once() {
                 assert_eq!(answer, &expected[id]);
             }
             assert_eq!(app.answers.len() + app.failures as usize, expected.len());
-            assert_eq!(
-                link.nodes[0].usage().exchanges + link.nodes[0].usage().timers,
-                0
-            );
+            assert_eq!(link.nodes[0].usage().exchanges + link.nodes[0].usage().timers, 0);
         }
     }
-    assert!(
-        failures <= 3,
-        "15 % loss should hardly defeat four retransmissions: {failures}"
-    );
+    assert!(failures <= 3, "15 % loss should hardly defeat four retransmissions: {failures}");
 }
 
 #[test]
@@ -150,9 +124,7 @@ fn observers_end_with_the_newest_state() {
             let mut link = link(seed, 10);
             let mut app = App::default();
             link.nodes[1].mark_verified(addr(1), ms(0));
-            let request = Request::new(Code::FETCH, ["r"])
-                .with_payload(42, "question")
-                .with_observe();
+            let request = Request::new(Code::FETCH, ["r"]).with_payload(42, "question").with_observe();
             let id = link.nodes[0].request(link.now, addr(2), request).unwrap();
             app.run(&mut link, 100_000);
             let Some(token) = app.observer else { continue };
@@ -160,10 +132,7 @@ fn observers_end_with_the_newest_state() {
             for round in 1..8u64 {
                 let state = body(len, round as u8);
                 let response = Response::new(Code::CONTENT).with_payload(42, state.clone());
-                if link.nodes[1]
-                    .notify(link.now, addr(1), &token, response)
-                    .is_ok()
-                {
+                if link.nodes[1].notify(link.now, addr(1), &token, response).is_ok() {
                     last = state;
                 }
                 app.run(&mut link, 100_000 + round * 200_000);
@@ -186,9 +155,7 @@ fn observers_end_with_the_newest_state() {
 fn a_dead_peer_fails_in_time() {
     let mut link = link(1, 100);
     let mut app = App::default();
-    link.nodes[0]
-        .request(link.now, addr(2), Request::new(Code::GET, ["r"]))
-        .unwrap();
+    link.nodes[0].request(link.now, addr(2), Request::new(Code::GET, ["r"])).unwrap();
     app.run(&mut link, 1000 + 93_000);
     assert_eq!(app.failures, 1);
 }

@@ -23,11 +23,7 @@ fn token() -> Token {
 }
 
 fn sequence(message: &Raw) -> u32 {
-    message
-        .get(6)
-        .unwrap()
-        .iter()
-        .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+    message.get(6).unwrap().iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte))
 }
 
 fn gone(s: &mut Node) -> Option<GoneReason> {
@@ -42,102 +38,48 @@ fn notifications_are_confirmable_and_one_at_a_time() {
     let mut s = server();
     let mut last = sequence(&register(&mut s, 1));
     for _ in 0..5 {
-        let id = s
-            .notify(ms(10), addr(9), &token(), content(b"two"))
-            .unwrap();
-        assert_eq!(
-            s.notify(ms(10), addr(9), &token(), content(b"three")),
-            Err(NotifyError::Busy)
-        );
+        let id = s.notify(ms(10), addr(9), &token(), content(b"two")).unwrap();
+        assert_eq!(s.notify(ms(10), addr(9), &token(), content(b"three")), Err(NotifyError::Busy));
         let message = one(sent(&mut s));
-        assert_eq!(
-            (message.kind, message.code, message.token.as_slice()),
-            (CON, Code::CONTENT, token().as_slice())
-        );
+        assert_eq!((message.kind, message.code, message.token.as_slice()), (CON, Code::CONTENT, token().as_slice()));
         assert!(sequence(&message) > last);
         last = sequence(&message);
-        feed(
-            &mut s,
-            ms(20),
-            addr(9),
-            &raw(ACK, Code::EMPTY, message.mid).token(&[]),
-        );
-        assert_eq!(
-            events(&mut s),
-            [Event::NotificationAcked {
-                peer: addr(9),
-                token: token(),
-                id
-            }]
-        );
+        feed(&mut s, ms(20), addr(9), &raw(ACK, Code::EMPTY, message.mid).token(&[]));
+        assert_eq!(events(&mut s), [Event::NotificationAcked { peer: addr(9), token: token(), id }]);
     }
-    assert_eq!(
-        s.notify(ms(10), addr(8), &token(), content(b"x")),
-        Err(NotifyError::Unknown)
-    );
+    assert_eq!(s.notify(ms(10), addr(8), &token(), content(b"x")), Err(NotifyError::Unknown));
 }
 
 #[test]
 fn how_observers_go() {
     let mut s = server();
     register(&mut s, 1);
-    s.notify(ms(10), addr(9), &token(), content(b"two"))
-        .unwrap();
+    s.notify(ms(10), addr(9), &token(), content(b"two")).unwrap();
     let mid = one(sent(&mut s)).mid;
-    feed(
-        &mut s,
-        ms(20),
-        addr(9),
-        &raw(RST, Code::EMPTY, mid).token(&[]),
-    );
-    assert_eq!(
-        (gone(&mut s), s.usage().observers),
-        (Some(GoneReason::Reset), 0)
-    );
+    feed(&mut s, ms(20), addr(9), &raw(RST, Code::EMPTY, mid).token(&[]));
+    assert_eq!((gone(&mut s), s.usage().observers), (Some(GoneReason::Reset), 0));
 
     register(&mut s, 2);
     s.mark_verified(addr(9), ms(0));
-    s.notify(ms(10), addr(9), &token(), content(b"two"))
-        .unwrap();
+    s.notify(ms(10), addr(9), &token(), content(b"two")).unwrap();
     while let Some((time, sga_coap::Deadline::Retransmit { .. })) = s.poll_deadline() {
         s.handle_timeout(time);
     }
     assert_eq!(sent(&mut s).len(), 5);
-    assert_eq!(
-        (gone(&mut s), s.usage().observers),
-        (Some(GoneReason::TimedOut), 0)
-    );
+    assert_eq!((gone(&mut s), s.usage().observers), (Some(GoneReason::TimedOut), 0));
 
     register(&mut s, 3);
     feed(&mut s, ms(0), addr(9), &raw(CON, Code::GET, 4).at("r"));
-    assert_eq!(
-        (gone(&mut s), s.usage().observers),
-        (None, 1),
-        "a plain GET does not cancel"
-    );
-    feed(
-        &mut s,
-        ms(0),
-        addr(9),
-        &raw(CON, Code::GET, 5).at("r").opt(6, &[1]),
-    );
-    assert_eq!(
-        (gone(&mut s), s.usage().observers),
-        (Some(GoneReason::Deregistered), 0)
-    );
+    assert_eq!((gone(&mut s), s.usage().observers), (None, 1), "a plain GET does not cancel");
+    feed(&mut s, ms(0), addr(9), &raw(CON, Code::GET, 5).at("r").opt(6, &[1]));
+    assert_eq!((gone(&mut s), s.usage().observers), (Some(GoneReason::Deregistered), 0));
 
     register(&mut s, 6);
-    feed(
-        &mut s,
-        ms(0),
-        addr(9),
-        &raw(CON, Code::GET, 7).at("r").opt(6, &[]),
-    );
+    feed(&mut s, ms(0), addr(9), &raw(CON, Code::GET, 7).at("r").opt(6, &[]));
     assert_eq!(gone(&mut s), Some(GoneReason::Replaced));
 
     register(&mut s, 8);
-    s.notify(ms(10), addr(9), &token(), Response::new(Code::NOT_FOUND))
-        .unwrap();
+    s.notify(ms(10), addr(9), &token(), Response::new(Code::NOT_FOUND)).unwrap();
     assert_eq!(one(sent(&mut s)).get(6), None);
     assert_eq!(s.usage().observers, 0, "an error ends it");
     register(&mut s, 9);
@@ -150,23 +92,14 @@ fn how_observers_go() {
 fn only_when_asked_and_granted() {
     let mut s = server();
     let plain = raw(CON, Code::GET, 1).at("r");
-    assert_eq!(
-        ask(&mut s, ms(0), addr(9), &plain, content(b"x").with_observe()).get(6),
-        None
-    );
+    assert_eq!(ask(&mut s, ms(0), addr(9), &plain, content(b"x").with_observe()).get(6), None);
     let wish = raw(CON, Code::GET, 2).at("r").opt(6, b"");
-    assert_eq!(
-        ask(&mut s, ms(0), addr(9), &wish, content(b"x")).get(6),
-        None
-    );
+    assert_eq!(ask(&mut s, ms(0), addr(9), &wish, content(b"x")).get(6), None);
     let wish = raw(CON, Code::GET, 3).at("r").opt(6, b"");
     let error = Response::new(Code::NOT_FOUND).with_observe();
     assert_eq!(ask(&mut s, ms(0), addr(9), &wish, error).get(6), None);
     let post = raw(CON, Code::POST, 4).at("r").opt(6, b"");
-    assert_eq!(
-        ask(&mut s, ms(0), addr(9), &post, content(b"x").with_observe()).get(6),
-        None
-    );
+    assert_eq!(ask(&mut s, ms(0), addr(9), &post, content(b"x").with_observe()).get(6), None);
     assert_eq!(s.usage().observers, 0);
 }
 
@@ -179,10 +112,7 @@ fn large_notifications_go_in_blocks() {
     s.notify(ms(10), addr(9), &token(), content(&body)).unwrap();
     let first = one(sent(&mut s));
     assert_eq!(first.block(23), Some((0, true, 6)));
-    let next = raw(CON, Code::GET, 2)
-        .at("r")
-        .token(b"n")
-        .opt(23, &block(1, false, 6));
+    let next = raw(CON, Code::GET, 2).at("r").token(b"n").opt(23, &block(1, false, 6));
     let second = one(feed(&mut s, ms(10), addr(9), &next));
     assert_eq!((second.get(4), second.get(6)), (first.get(4), None));
     assert_eq!([first.payload, second.payload].concat(), body);

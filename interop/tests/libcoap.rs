@@ -89,8 +89,17 @@ fn carries_a_registration_that_the_device_finishes() {
         let state = path("state");
         let device = |args: &[&str]| both(&[&["device", "--state", &state], args].concat());
         device(&[
-            "register", "--gateway", &gateway.url, "--id", "sensor-1", "--pin", &gateway.pin(), "--package",
-            &path("package"), "--print-request", &path("request"),
+            "register",
+            "--gateway",
+            &gateway.url,
+            "--id",
+            "sensor-1",
+            "--pin",
+            &gateway.pin(),
+            "--package",
+            &path("package"),
+            "--print-request",
+            &path("request"),
         ]);
         let url = format!("{}/register", gateway.url);
         let request = path("request");

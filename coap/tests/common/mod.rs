@@ -1,10 +1,5 @@
 //! Shared by the tests: a server with a few resources, raw messages, and a link that loses, doubles and reorders.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "each test file uses a part, and nothing else reads it"
-)]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part, and nothing else reads it")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -67,14 +62,7 @@ pub struct Raw {
 }
 
 pub fn raw(kind: u8, code: Code, mid: u16) -> Raw {
-    Raw {
-        kind,
-        code,
-        mid,
-        token: vec![0xaa, 0xbb],
-        options: Vec::new(),
-        payload: Vec::new(),
-    }
+    Raw { kind, code, mid, token: vec![0xaa, 0xbb], options: Vec::new(), payload: Vec::new() }
 }
 
 impl Raw {
@@ -94,17 +82,11 @@ impl Raw {
         self
     }
     pub fn get(&self, number: u16) -> Option<&[u8]> {
-        self.options
-            .iter()
-            .find(|(n, _)| *n == number)
-            .map(|(_, v)| v.as_slice())
+        self.options.iter().find(|(n, _)| *n == number).map(|(_, v)| v.as_slice())
     }
     /// (number, more, szx)
     pub fn block(&self, number: u16) -> Option<(u32, bool, u8)> {
-        let raw = self
-            .get(number)?
-            .iter()
-            .fold(0u32, |sum, b| sum << 8 | u32::from(*b));
+        let raw = self.get(number)?.iter().fold(0u32, |sum, b| sum << 8 | u32::from(*b));
         Some((raw >> 4, raw & 8 != 0, (raw & 7) as u8))
     }
 
@@ -138,11 +120,7 @@ impl Raw {
 
     pub fn parse(bytes: &[u8]) -> Raw {
         let tkl = usize::from(bytes[0] & 15);
-        let mut message = raw(
-            bytes[0] >> 4 & 3,
-            Code(bytes[1]),
-            u16::from_be_bytes([bytes[2], bytes[3]]),
-        );
+        let mut message = raw(bytes[0] >> 4 & 3, Code(bytes[1]), u16::from_be_bytes([bytes[2], bytes[3]]));
         message.token = bytes[4..4 + tkl].to_vec();
         let (mut at, mut number) = (4 + tkl, 0usize);
         while at < bytes.len() {
@@ -164,9 +142,7 @@ impl Raw {
             };
             number += extended(first >> 4);
             let len = extended(first & 15);
-            message
-                .options
-                .push((number as u16, bytes[next..next + len].to_vec()));
+            message.options.push((number as u16, bytes[next..next + len].to_vec()));
             at = next + len;
         }
         message
@@ -175,11 +151,7 @@ impl Raw {
 
 pub fn block(num: u32, more: bool, szx: u8) -> Vec<u8> {
     let value = num << 4 | u32::from(more) << 3 | u32::from(szx);
-    value
-        .to_be_bytes()
-        .into_iter()
-        .skip_while(|b| *b == 0)
-        .collect()
+    value.to_be_bytes().into_iter().skip_while(|b| *b == 0).collect()
 }
 
 /// Gives a message in; returns what comes out.
@@ -189,9 +161,7 @@ pub fn feed(node: &mut Node, now: Now, peer: SocketAddr, message: &Raw) -> Vec<R
 }
 
 pub fn sent(node: &mut Node) -> Vec<Raw> {
-    std::iter::from_fn(|| node.poll_transmit())
-        .map(|t| Raw::parse(&t.bytes))
-        .collect()
+    std::iter::from_fn(|| node.poll_transmit()).map(|t| Raw::parse(&t.bytes)).collect()
 }
 
 pub fn events(node: &mut Node) -> Vec<Event> {
@@ -235,16 +205,7 @@ pub struct Link {
 impl Link {
     pub fn new(nodes: [Node; 2], seed: u64, loss: u32, double: u32) -> Link {
         let rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
-        Link {
-            now: ms(1000),
-            nodes,
-            rng,
-            loss,
-            double,
-            flying: Vec::new(),
-            count: 0,
-            delivered: 0,
-        }
+        Link { now: ms(1000), nodes, rng, loss, double, flying: Vec::new(), count: 0, delivered: 0 }
     }
 
     fn collect(&mut self) {
@@ -256,8 +217,7 @@ impl Link {
                         // Up to 400 ms: enough to reorder.
                         let at = self.now + ms(u64::from(10 + self.rng.next_u32() % 390));
                         self.count += 1;
-                        self.flying
-                            .push((at, self.count, 1 - from, transmit.bytes.clone()));
+                        self.flying.push((at, self.count, 1 - from, transmit.bytes.clone()));
                     }
                 }
             }
@@ -269,11 +229,7 @@ impl Link {
         self.collect();
         self.flying.sort();
         let flight = self.flying.first().map(|f| f.0);
-        let timers = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.poll_deadline())
-            .map(|(time, _)| time);
+        let timers = self.nodes.iter().filter_map(|node| node.poll_deadline()).map(|(time, _)| time);
         let Some(next) = timers.chain(flight).min().filter(|time| *time <= end) else {
             self.now = end;
             return false;

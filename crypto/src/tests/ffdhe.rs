@@ -97,6 +97,14 @@ macro_rules! element_tests {
                 assert!($group::parse(&[&[0], bytes].concat()).is_err());
             }
 
+            /// q is prime and 2 ≠ 1, so 2^q = 1 makes its order q.
+            #[test]
+            fn generator_has_order_q() {
+                let q = $params::PARAMS.modulus().get().shr_vartime(1);
+                let two = ConstMontyForm::<$params, { $uint::LIMBS }>::new(&$uint::from_u8(2));
+                assert_eq!(two.pow_vartime(&q).retrieve(), $uint::ONE);
+            }
+
             #[test]
             fn residues_by_jacobi_are_those_by_euler() {
                 let p = $params::PARAMS.modulus().get();

@@ -40,7 +40,7 @@ impl<R: CryptoRng> Gateway<R> {
         let Stage::Invited { item, .. } = session.stage else { return Ok(Step::Commit(plan)) };
         let pair = self.cache.pair(i, j)?;
         self.mailboxes.get(j)?;
-        plan.remove_item(j, item);
+        plan.void_item(j, item);
         drop_session(&mut plan, &session);
         if pair.pending == Some(handle) {
             plan.put(pair_key(i, j), Record::Pair(PairRecord { pending: None, ..pair }));

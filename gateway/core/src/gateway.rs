@@ -382,8 +382,8 @@ impl<R: CryptoRng> Gateway<R> {
         for (key, record) in plan.cache {
             self.cache.set(key, record);
         }
-        for &(mailbox, number) in &plan.removed {
-            self.mailboxes.remove(mailbox, number);
+        for &(mailbox, number) in &plan.voided {
+            self.mailboxes.void(mailbox, number);
         }
         if let Some((mailbox, up_to)) = plan.acknowledged {
             self.mailboxes.acknowledge(mailbox, up_to);

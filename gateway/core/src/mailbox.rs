@@ -151,14 +151,14 @@ impl Mailboxes {
         }
     }
 
-    /// One item is gone.
-    pub(crate) fn remove(&mut self, device: DeviceIndex, number: u32) {
+    /// One item is void; its number stays taken.
+    pub(crate) fn void(&mut self, device: DeviceIndex, number: u32) {
         let Some(mailbox) = self.boxes.get_mut(&device) else { return };
-        if let Ok(at) = mailbox.items.binary_search_by_key(&number, |meta| meta.number)
-            && let Some(meta) = mailbox.items.remove(at)
-        {
-            mailbox.count.remove(&meta);
-        }
+        let Ok(at) = mailbox.items.binary_search_by_key(&number, |meta| meta.number) else { return };
+        let Some(meta) = mailbox.items.get_mut(at) else { return };
+        mailbox.count.remove(meta);
+        *meta = ItemMeta { number, kind: kind::VOID, len: 1 };
+        mailbox.count.add(meta);
     }
 }
 

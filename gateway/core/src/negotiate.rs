@@ -137,7 +137,7 @@ impl<R: CryptoRng> Gateway<R> {
         }
         self.mailboxes.get(initiator.index)?;
         self.mailboxes.get(responder.index)?;
-        plan.remove_item(responder.index, item);
+        plan.void_item(responder.index, item);
         drop_session(plan, &session);
         plan.changes.push(crate::storage::Change::Delete(Key::Pending { due_s, session: pending }));
         if crossing {

@@ -113,6 +113,15 @@ pub struct StoredItem {
     pub stored_s: u64,
 }
 
+impl StoredItem {
+    /// What stands where an item was that is void.
+    #[must_use]
+    pub fn void(number: u32) -> Self {
+        // An empty array: whatever is there has to be one CBOR item.
+        Self { number, kind: sga_schema::kind::VOID, body: vec![0x80], stored_s: 0 }
+    }
+}
+
 /// An item without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ItemMeta {
@@ -142,6 +151,13 @@ pub enum Change {
         mailbox: DeviceIndex,
         /// What.
         item: StoredItem,
+    },
+    /// Empty an item of a mailbox: its number stays taken, since a device may have seen it and never looks at that number again.
+    Void {
+        /// Whose mailbox.
+        mailbox: DeviceIndex,
+        /// Which.
+        number: u32,
     },
     /// Remove the items of a mailbox up to and including a number.
     Acknowledge {

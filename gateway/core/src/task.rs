@@ -131,7 +131,7 @@ pub(crate) struct Plan {
     pub(crate) changes: Vec<Change>,
     pub(crate) cache: Vec<(Key, Option<Record>)>,
     pub(crate) appended: Vec<(DeviceIndex, ItemMeta)>,
-    pub(crate) removed: Vec<(DeviceIndex, u32)>,
+    pub(crate) voided: Vec<(DeviceIndex, u32)>,
     pub(crate) acknowledged: Option<(DeviceIndex, u32)>,
     pub(crate) then: Then,
 }
@@ -161,9 +161,9 @@ impl Plan {
         self.cache.push((key, None));
     }
 
-    pub(crate) fn remove_item(&mut self, mailbox: DeviceIndex, number: u32) {
-        self.changes.push(Change::Delete(Key::Item { mailbox, number }));
-        self.removed.push((mailbox, number));
+    pub(crate) fn void_item(&mut self, mailbox: DeviceIndex, number: u32) {
+        self.changes.push(Change::Void { mailbox, number });
+        self.voided.push((mailbox, number));
     }
 
     pub(crate) fn acknowledge(&mut self, mailbox: DeviceIndex, up_to: u32) {

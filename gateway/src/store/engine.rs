@@ -134,6 +134,12 @@ impl Redb {
                 let key = Key::Item { mailbox: *mailbox, number: item.number };
                 table.insert(key.to_bytes().as_slice(), encode_item(item).as_slice()).map_err(storage)?;
             }
+            Change::Void { mailbox, number } => {
+                let (key, item) = (item_key(*mailbox, *number), StoredItem::void(*number));
+                if table.get(key.as_slice()).map_err(storage)?.is_some() {
+                    table.insert(key.as_slice(), encode_item(&item).as_slice()).map_err(storage)?;
+                }
+            }
             Change::Acknowledge { mailbox, up_to } => {
                 let (from, to) = (item_key(*mailbox, 0), item_key(*mailbox, *up_to));
                 table.retain_in(from.as_slice()..=to.as_slice(), |_, _| false).map_err(storage)?;

@@ -88,7 +88,8 @@ fn cargo(root: &Path) -> Command {
 }
 
 fn on_path(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
 /// Makes sure that a peer is there: installs it where that is allowed, and says what to do where it is not.

@@ -56,7 +56,10 @@ fn show(options: &Options) -> ExitCode {
             tidy(options, &folder);
             let line = format!("demo ok: {delivered} messages delivered, 0 readable at the gateway");
             if options.json {
-                println!("{}", serde_json::json!({ "event": "ok", "delivered": delivered, "readable": 0, "text": line }));
+                println!(
+                    "{}",
+                    serde_json::json!({ "event": "ok", "delivered": delivered, "readable": 0, "text": line })
+                );
             } else {
                 println!("{line}");
             }

@@ -71,7 +71,8 @@ pub(crate) fn run(options: &Options, folder: &Path) -> Result<usize, String> {
     let data = folder.join("gateway");
     std::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
     let gateway = Gateway::start(&data, &options.profile, "127.0.0.1:0")?;
-    demo.show.say(&format!("gateway at coap://{}, profile {}, suite {}", gateway.address, options.profile, options.suite));
+    demo.show
+        .say(&format!("gateway at coap://{}, profile {}, suite {}", gateway.address, options.profile, options.suite));
     demo.register(&gateway, &data)?;
     demo.connect_and_send()?;
     let mut gateway = demo.away_and_restart(gateway)?;
@@ -84,7 +85,8 @@ pub(crate) fn run(options: &Options, folder: &Path) -> Result<usize, String> {
 impl Demo<'_> {
     fn register(&self, gateway: &Gateway, data: &Path) -> Result<(), String> {
         let pin = process::pin(data)?;
-        let token = std::fs::read_to_string(data.join("enrol.token")).map_err(|error| format!("enrol.token: {error}"))?;
+        let token =
+            std::fs::read_to_string(data.join("enrol.token")).map_err(|error| format!("enrol.token: {error}"))?;
         let url = format!("coap://{}", gateway.address);
         self.show.say("\nregistration (4.1)");
         for (state, id) in [(&self.a, "alice"), (&self.b, "bob")] {
@@ -187,7 +189,10 @@ impl Demo<'_> {
         let mut needles: Vec<Needle> = self
             .sent
             .iter()
-            .map(|text| Needle { name: format!("text {text:.20}"), bytes: text.as_bytes()[..text.len().min(24)].to_vec() })
+            .map(|text| Needle {
+                name: format!("text {text:.20}"),
+                bytes: text.as_bytes()[..text.len().min(24)].to_vec(),
+            })
             .collect();
         let mut keys = 0;
         for state in [&self.a, &self.b] {

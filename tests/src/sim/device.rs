@@ -1,0 +1,159 @@
+//! A device with its agent, its durable image, and an application that sends and reads.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::Rng;
+use sga_crypto::Secret;
+use sga_device::agent::{Agent, Image, Notice};
+use sga_device::{Accept, Device, DeviceId, Phase, Suite, SuiteSet};
+use sga_gateway_core::Now;
+
+/// How often a device refreshes its inbox.
+const REFRESH: Duration = Duration::from_secs(25);
+
+/// A device that can be stopped at any moment and started again from its image.
+pub struct DeviceNode {
+    /// Where it is; another port after each restart, as behind a NAT.
+    pub address: SocketAddr,
+    /// Its id.
+    pub id: DeviceId,
+    /// What is on its medium.
+    pub image: Image,
+    pub(crate) agent: Agent,
+    gateway: SocketAddr,
+    /// Peers that the application wants a session with, and with which cipher.
+    wanted: Vec<(DeviceId, Option<Suite>)>,
+    /// Texts that were not sealed yet.
+    outgoing: HashMap<DeviceId, VecDeque<Vec<u8>>>,
+    /// Texts that the application was handed, by sender, in order. Survives restarts, like the image.
+    pub received: HashMap<DeviceId, Vec<Vec<u8>>>,
+    /// All that was reported.
+    pub notices: Vec<Notice>,
+    restarts: u16,
+}
+
+fn seed(rng: &mut ChaCha12Rng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    seed
+}
+
+impl DeviceNode {
+    pub(crate) fn new(
+        id: DeviceId,
+        address: SocketAddr,
+        gateway: SocketAddr,
+        suites: SuiteSet,
+        rng: &mut ChaCha12Rng,
+    ) -> Self {
+        let key = Secret::new(seed(rng));
+        let own = suites.iter().next().expect("a device has a suite");
+        let mut device = Device::new(id, key, own, suites, Accept::All).expect("its own suite");
+        device.register();
+        let image = Image::of(&device, Vec::new(), Vec::new());
+        let mut agent = Agent::new(device, gateway, seed(rng), Image::default());
+        agent.listen(Now::ZERO, REFRESH);
+        Self {
+            address,
+            id,
+            image,
+            agent,
+            gateway,
+            wanted: Vec::new(),
+            outgoing: HashMap::new(),
+            received: HashMap::new(),
+            notices: Vec::new(),
+            restarts: 0,
+        }
+    }
+
+    /// The core, to ask.
+    pub fn device(&self) -> &Device<{ sga_device::agent::PEERS }> {
+        self.agent.device()
+    }
+
+    /// The core, to ask for something.
+    pub fn device_mut(&mut self) -> &mut Device<{ sga_device::agent::PEERS }> {
+        self.agent.device_mut()
+    }
+
+    /// The application wants a session.
+    pub fn want(&mut self, peer: DeviceId, suite: Option<Suite>) {
+        self.wanted.push((peer, suite));
+    }
+
+    /// The application has a text for a peer.
+    pub fn text(&mut self, peer: DeviceId, text: Vec<u8>) {
+        self.outgoing.entry(peer).or_default().push_back(text);
+    }
+
+    /// Whether everything that it was given has left for good.
+    pub fn is_done(&self) -> bool {
+        self.outgoing.values().all(VecDeque::is_empty)
+            && self.agent.device().sessions().all(|session| session.in_flight.is_none())
+    }
+
+    /// The power goes, and comes back: what was not in the image is gone.
+    pub(crate) fn restart(&mut self, now: Now, rng: &mut ChaCha12Rng) {
+        self.restarts += 1;
+        self.address.set_port(self.address.port() + 1);
+        let mut device = self.image.device().expect("its own image");
+        if !device.is_registered() {
+            device.register();
+        }
+        self.agent = Agent::new(device, self.gateway, seed(rng), self.image.clone());
+        self.agent.listen(now, REFRESH);
+    }
+
+    /// Does what is due until something has to be waited for; `send` takes the datagrams.
+    pub(crate) fn work(&mut self, now: Now, mut send: impl FnMut(SocketAddr, SocketAddr, Vec<u8>)) {
+        loop {
+            self.agent.drive(now);
+            if let Some(image) = self.agent.poll_save() {
+                self.image = image;
+                self.agent.saved();
+                continue;
+            }
+            while let Some(transmit) = self.agent.poll_transmit() {
+                send(self.address, transmit.peer, transmit.bytes);
+            }
+            while let Some(notice) = self.agent.poll_notice() {
+                self.notices.push(notice);
+            }
+            // The application's own record is written together with the image that says that it has the text.
+            while let Some(text) = self.agent.poll_text().cloned() {
+                self.received.entry(text.peer).or_default().push(text.text);
+                self.agent.text_taken();
+            }
+            if self.agent.poll_save().is_none() && !self.application() {
+                return;
+            }
+        }
+    }
+
+    /// What the application does when it may; true if it did something.
+    fn application(&mut self) -> bool {
+        if !self.agent.device().is_attached() || !self.agent.is_idle() {
+            return false;
+        }
+        for &(peer, suite) in &self.wanted {
+            let phase = self.agent.device().session(peer).map_or(Phase::Idle, |session| session.phase);
+            if phase == Phase::Idle && self.agent.device_mut().connect(peer, suite).is_ok() {
+                return true;
+            }
+        }
+        for (&peer, texts) in &mut self.outgoing {
+            if let Some(text) = texts.front()
+                && self.agent.device().can_send(peer)
+            {
+                self.agent.send(peer, text).expect("can_send said so");
+                texts.pop_front();
+                return true;
+            }
+        }
+        false
+    }
+}

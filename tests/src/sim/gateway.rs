@@ -1,0 +1,143 @@
+//! The gateway's core with a store and an accelerator that take simulated time.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+use sga_crypto::{GroupId, Seed};
+use sga_gateway_core::{Boot, Commit, Gateway, GatewayKeys, KeyPair, Now, Outcome, Settings};
+use sga_schema::Profile;
+
+use super::store::SimStore;
+
+/// Something that will be done for the core.
+#[expect(clippy::large_enum_variant, reason = "few exist at a time")]
+pub(crate) enum Pending {
+    Load(u64, Vec<sga_gateway_core::Found>),
+    Commit(Commit),
+    Job(u64, Outcome),
+}
+
+/// A gateway that can be stopped at any moment and started again from what its store has.
+pub struct GatewayNode {
+    pub(crate) address: SocketAddr,
+    pub(crate) core: Gateway<ChaCha12Rng>,
+    /// What is on the medium.
+    pub store: SimStore,
+    /// What the devices are told of the gateway; an operator's settings.
+    pub settings: Settings,
+    keys: GatewayKeys,
+    /// Orders of the core, each with the time at which it is done; commits in order.
+    pub(crate) pending: VecDeque<(Now, Pending)>,
+    last_commit_done: Now,
+    /// Commits that were durable when it stopped last, of those in hand.
+    restarts: u64,
+    rng: ChaCha12Rng,
+}
+
+impl GatewayNode {
+    pub(crate) fn new(address: SocketAddr, settings: Settings, rng: &mut ChaCha12Rng) -> Self {
+        let group = GroupId::from_profile(settings.profile.id()).expect("all groups are built");
+        let secret = Seed::new(rng);
+        let public = group.exp_base(&secret);
+        let mut fill = |bytes: &mut [u8]| rng.fill_bytes(bytes);
+        let (mut ticket_key, mut echo_key, mut generation) = ([0; 16], [0; 32], [0; 4]);
+        fill(&mut ticket_key);
+        fill(&mut echo_key);
+        fill(&mut generation);
+        let keys = GatewayKeys { pair: Arc::new(KeyPair { group, secret, public }), ticket_key, echo_key };
+        let boot = Boot::fresh(generation);
+        let store = SimStore::fresh(&boot);
+        let mut own = ChaCha12Rng::from_rng(rng);
+        let core = Gateway::new(settings.clone(), keys.clone(), boot, ChaCha12Rng::from_rng(&mut own));
+        Self {
+            address,
+            core,
+            store,
+            settings,
+            keys,
+            pending: VecDeque::new(),
+            last_commit_done: Now::ZERO,
+            restarts: 0,
+            rng: own,
+        }
+    }
+
+    /// The key pair, for checks that know everything.
+    pub fn keys(&self) -> &GatewayKeys {
+        &self.keys
+    }
+
+    /// The profile served.
+    pub fn profile(&self) -> Profile {
+        self.settings.profile
+    }
+
+    /// How often it was stopped.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// Takes the core's orders.
+    pub(crate) fn take_orders(&mut self, now: Now) {
+        while let Some(load) = self.core.poll_load() {
+            let found = self.store.read(&load);
+            self.pending.push_back((now + Duration::from_micros(100), Pending::Load(load.id, found)));
+        }
+        while let Some(commit) = self.core.poll_commit() {
+            let sync = Duration::from_micros(500 + u64::from(self.rng.next_u32() % 8_000));
+            self.last_commit_done = self.last_commit_done.max(now + sync);
+            self.pending.push_back((self.last_commit_done, Pending::Commit(commit)));
+        }
+        while let Some(job) = self.core.poll_job() {
+            let outcome = job.work.run(&self.keys.pair);
+            self.pending.push_back((now + Duration::from_millis(1), Pending::Job(job.id, outcome)));
+        }
+    }
+
+    /// When the next order is done or the core wants to be woken.
+    pub(crate) fn next_at(&self) -> Option<Now> {
+        let orders = self.pending.iter().map(|(at, _)| *at).min();
+        orders.into_iter().chain(self.core.poll_deadline().map(|(at, _)| at)).min()
+    }
+
+    /// Everything that is done by now.
+    pub(crate) fn work(&mut self, now: Now) {
+        while let Some(at) = self.pending.iter().position(|(at, _)| *at <= now) {
+            let Some((_, pending)) = self.pending.remove(at) else { return };
+            match pending {
+                Pending::Load(id, found) => self.core.handle_load_done(now, id, Ok(found)),
+                Pending::Job(id, outcome) => self.core.handle_job_done(now, id, outcome),
+                Pending::Commit(commit) => {
+                    self.store.apply(&commit);
+                    self.core.handle_commit_done(now, commit.id, Ok(()));
+                }
+            }
+            self.take_orders(now);
+        }
+        if self.core.poll_deadline().is_some_and(|(at, _)| at <= now) {
+            self.core.handle_timeout(now);
+            self.take_orders(now);
+        }
+    }
+
+    /// The power goes. Of the commits in hand some first ones may have reached the medium although nobody was told.
+    pub(crate) fn crash(&mut self) {
+        let commits: Vec<_> = self
+            .pending
+            .drain(..)
+            .filter_map(|(_, pending)| match pending {
+                Pending::Commit(commit) => Some(commit),
+                _ => None,
+            })
+            .collect();
+        let reached = self.rng.next_u32() as usize % (commits.len() + 1);
+        commits.iter().take(reached).for_each(|commit| self.store.apply(commit));
+        let rng = ChaCha12Rng::from_rng(&mut self.rng);
+        self.core = Gateway::new(self.settings.clone(), self.keys.clone(), self.store.boot(), rng);
+        self.restarts += 1;
+    }
+}

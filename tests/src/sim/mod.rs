@@ -1,0 +1,14 @@
+//! A whole network in simulated time from one seed: the gateway's core, devices, a network that loses, doubles and reorders, and a
+//! store whose commits take time and are lost in a crash unless they were done.
+//!
+//! Nothing here waits: an hour of a device's life takes milliseconds, and a seed replays any failure.
+
+mod device;
+mod gateway;
+mod store;
+mod world;
+
+pub use device::DeviceNode;
+pub use gateway::GatewayNode;
+pub use store::SimStore;
+pub use world::{Datagram, Faults, Verdict, World};
