@@ -142,6 +142,10 @@ impl<const PEERS: usize> Device<PEERS> {
         buf: &mut [u8],
     ) -> Result<Option<Outgoing>, DeviceError> {
         let Some(slot) = self.slots.get(index).and_then(Option::as_ref) else { return Ok(None) };
+        // A text in flight goes before anything that leads to newer keys: the gateway takes it under the last two runs only.
+        if slot.outbox.as_ref().is_some_and(|outbox| !outbox.parked) {
+            return Ok(self.send_text(index));
+        }
         if !slot.parked {
             match slot.negotiation {
                 Negotiation::Wanted { .. } => return self.send_invite(index, rng, buf),
@@ -151,9 +155,6 @@ impl<const PEERS: usize> Device<PEERS> {
             if slot.opening.as_ref().is_some_and(|opening| !opening.waiting) {
                 return self.send_half(index, rng, buf).map(Some);
             }
-        }
-        if slot.outbox.as_ref().is_some_and(|outbox| !outbox.parked) {
-            return Ok(self.send_text(index));
         }
         if slot.outbox.is_none() && slot.runs.newest().is_some_and(|run| run.confirmed.is_none() && !run.parked) {
             return self.send_confirmation(index, buf).map(Some);

@@ -33,6 +33,10 @@ pub struct DeviceNode {
     /// All that was reported.
     pub notices: Vec<Notice>,
     restarts: u16,
+    /// k_d, for tests that know everything.
+    pub registered_key: Secret<32>,
+    /// What the agent's randomness comes from, likewise.
+    pub seed: [u8; 32],
 }
 
 fn seed(rng: &mut ChaCha12Rng) -> [u8; 32] {
@@ -49,12 +53,13 @@ impl DeviceNode {
         suites: SuiteSet,
         rng: &mut ChaCha12Rng,
     ) -> Self {
-        let key = Secret::new(seed(rng));
+        let registered_key = Secret::new(seed(rng));
         let own = suites.iter().next().expect("a device has a suite");
-        let mut device = Device::new(id, key, own, suites, Accept::All).expect("its own suite");
+        let mut device = Device::new(id, registered_key.duplicate(), own, suites, Accept::All).expect("its own suite");
         device.register();
         let image = Image::of(&device, Vec::new(), Vec::new());
-        let mut agent = Agent::new(device, gateway, seed(rng), Image::default());
+        let seed = seed(rng);
+        let mut agent = Agent::new(device, gateway, seed, Image::default());
         agent.listen(Now::ZERO, REFRESH);
         Self {
             address,
@@ -67,6 +72,8 @@ impl DeviceNode {
             received: HashMap::new(),
             notices: Vec::new(),
             restarts: 0,
+            registered_key,
+            seed,
         }
     }
 
@@ -104,7 +111,8 @@ impl DeviceNode {
         if !device.is_registered() {
             device.register();
         }
-        self.agent = Agent::new(device, self.gateway, seed(rng), self.image.clone());
+        self.seed = seed(rng);
+        self.agent = Agent::new(device, self.gateway, self.seed, self.image.clone());
         self.agent.listen(now, REFRESH);
     }
 

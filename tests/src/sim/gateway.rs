@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
-use sga_crypto::{GroupId, Seed};
-use sga_gateway_core::{Boot, Commit, Gateway, GatewayKeys, KeyPair, Now, Outcome, Settings};
-use sga_schema::Profile;
+use sga_crypto::{Element, GroupId, Secret, Seed};
+use sga_gateway_core::{Boot, Commit, Gateway, GatewayKeys, KeyPair, Now, Outcome, Settings, Work};
+use sga_schema::{Profile, Role};
 
 use super::store::SimStore;
 
@@ -21,9 +21,29 @@ pub(crate) enum Pending {
     Job(u64, Outcome),
 }
 
+/// What the gateway computed for one run: all that it ever has of it.
+#[derive(Debug)]
+pub struct SeenRun {
+    /// N of the end whose Half came first.
+    pub n_first: Element,
+    /// N of the end whose Half came second, and K' of it.
+    pub n_second: Element,
+    /// Whose Half came second.
+    pub second: Role,
+    /// R_s.
+    pub session_secret: Seed,
+    /// Y for the end that came second.
+    pub y_second: Element,
+    /// Y for the end that came first.
+    pub y_first: Element,
+    /// K' of the second.
+    pub key_second: Secret<32>,
+}
+
 /// A gateway that can be stopped at any moment and started again from what its store has.
 pub struct GatewayNode {
-    pub(crate) address: SocketAddr,
+    /// Where it is.
+    pub address: SocketAddr,
     pub(crate) core: Gateway<ChaCha12Rng>,
     /// What is on the medium.
     pub store: SimStore,
@@ -35,6 +55,8 @@ pub struct GatewayNode {
     last_commit_done: Now,
     /// Commits that were durable when it stopped last, of those in hand.
     restarts: u64,
+    /// All runs that were closed.
+    pub runs: Vec<SeenRun>,
     rng: ChaCha12Rng,
 }
 
@@ -62,6 +84,7 @@ impl GatewayNode {
             pending: VecDeque::new(),
             last_commit_done: Now::ZERO,
             restarts: 0,
+            runs: Vec::new(),
             rng: own,
         }
     }
@@ -93,7 +116,24 @@ impl GatewayNode {
             self.pending.push_back((self.last_commit_done, Pending::Commit(commit)));
         }
         while let Some(job) = self.core.poll_job() {
+            let secrets = match &job.work {
+                Work::Close { half, other, session_secret } => {
+                    Some((half.role, other.clone(), session_secret.duplicate()))
+                }
+                _ => None,
+            };
             let outcome = job.work.run(&self.keys.pair);
+            if let (Some((second, n_first, session_secret)), Outcome::Closed(Some(closed))) = (secrets, &outcome) {
+                self.runs.push(SeenRun {
+                    n_first,
+                    n_second: closed.half.element.clone(),
+                    second,
+                    session_secret,
+                    y_second: closed.y_own.clone(),
+                    y_first: closed.y_other.clone(),
+                    key_second: closed.half.key.duplicate(),
+                });
+            }
             self.pending.push_back((now + Duration::from_millis(1), Pending::Job(job.id, outcome)));
         }
     }

@@ -9,6 +9,6 @@ mod store;
 mod world;
 
 pub use device::DeviceNode;
-pub use gateway::GatewayNode;
+pub use gateway::{GatewayNode, SeenRun};
 pub use store::SimStore;
 pub use world::{Datagram, Faults, Verdict, World};
