@@ -25,7 +25,7 @@ fn nothing_refers_to_an_allocator() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-alloc");
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--package", "sga-device", "--example", "bare", "--target", host])
-        .args(["--no-default-features", "--target-dir"])
+        .args(["--no-default-features", "--features", "classic,compact", "--target-dir"])
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()

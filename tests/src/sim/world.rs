@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
+use sga_coap::{Config, Endpoint, Event, IncomingResponse, Request};
 use sga_device::{DeviceId, SuiteSet};
 use sga_gateway_core::{Now, Settings};
 
@@ -63,6 +64,8 @@ pub struct World {
     lost: usize,
     doubled: usize,
     inspect: Option<Inspector>,
+    /// Where somebody sits who is no device, and what arrived there.
+    outsider: Option<(SocketAddr, Vec<Vec<u8>>)>,
 }
 
 impl World {
@@ -84,6 +87,7 @@ impl World {
             lost: 0,
             doubled: 0,
             inspect: None,
+            outsider: None,
         }
     }
 
@@ -123,6 +127,38 @@ impl World {
     /// A number below a bound, from the world's seed.
     pub fn random(&mut self, below: u32) -> u32 {
         self.rng.next_u32() % below.max(1)
+    }
+
+    /// Somebody who is no device asks the gateway something, over CoAP, and answers Echo as any client does. Faults spare it.
+    ///
+    /// # Panics
+    /// There is no answer within 10 minutes.
+    pub fn ask(&mut self, from: SocketAddr, request: Request) -> IncomingResponse {
+        let mut client = Endpoint::new(Config::default(), ChaCha12Rng::from_rng(&mut self.rng), [0; 32]);
+        self.outsider = Some((from, Vec::new()));
+        client.request(self.now, self.gateway.address, request).expect("room for one request");
+        let end = self.now + Duration::from_secs(600);
+        let mut answer = None;
+        while answer.is_none() && self.now < end {
+            while let Some(transmit) = client.poll_transmit() {
+                self.gateway.core.handle_datagram(self.now, from, &transmit.bytes);
+                self.gateway.take_orders(self.now);
+            }
+            self.run_until(self.now + Duration::from_millis(20), |_| false);
+            self.now += Duration::from_millis(20);
+            let arrived = self.outsider.as_mut().map(|(_, arrived)| std::mem::take(arrived)).unwrap_or_default();
+            for bytes in arrived {
+                client.handle_datagram(self.now, self.gateway.address, &bytes);
+            }
+            client.handle_timeout(self.now);
+            while let Some(event) = client.poll_event() {
+                if let Event::Response { response, .. } = event {
+                    answer = Some(response);
+                }
+            }
+        }
+        self.outsider = None;
+        answer.expect("an answer")
     }
 
     /// The gateway's power goes and comes back.
@@ -174,6 +210,12 @@ impl World {
     }
 
     fn send(&mut self, datagram: Datagram) {
+        if let Some((address, arrived)) = &mut self.outsider
+            && *address == datagram.to
+        {
+            arrived.push(datagram.bytes);
+            return;
+        }
         let number = self.sent;
         self.sent += 1;
         if let Some(inspect) = &mut self.inspect
