@@ -73,6 +73,72 @@ proptest! {
     }
 
     #[test]
+    fn sealed_strings(
+        sealed in vec(any::<u8>(), 0..2_000), other in vec(any::<u8>(), 0..300), ticket: [u8; 16], nonce: [u8; 8], counter: u32,
+        id in id(),
+    ) {
+        let sealed = &sealed[..];
+        round_trip(&Sealed(sealed), &mut Vec::new());
+        round_trip(&Register { sealed_key: sealed, sealed_id: &other }, &mut Vec::new());
+        round_trip(&SealedId(id), &mut Vec::new());
+        round_trip(&Registered { nonce, sealed }, &mut Vec::new());
+        round_trip(&Attach { ticket, nonce, sealed }, &mut Vec::new());
+        round_trip(&Inbox { counter, sealed }, &mut Vec::new());
+        round_trip(&Ack { ticket, counter, sealed }, &mut Vec::new());
+        round_trip(&MsgPost::Ack(Ack { ticket, counter, sealed }), &mut Vec::new());
+    }
+
+    #[test]
+    fn small_secrets(
+        attach_number: u32, cursor: u32, generation: [u8; 4], accept in select(&Accept::ALL[..]), detail: u32, run: u32,
+        last in 0..=limits::SEQUENCE_MAX, nonce_j: [u8; 8], peer_key: [u8; 16], handle: [u8; 4],
+        a1 in select(&A1Reason::ALL[..]), a4 in select(&A4Reason::ALL[..]), b in select(&BReason::ALL[..]),
+    ) {
+        round_trip(&AttachSecret { attach_number, cursor, generation, accept }, &mut Vec::new());
+        round_trip(&AckSecret { cursor }, &mut Vec::new());
+        round_trip(&A1Refusal { reason: a1, detail }, &mut Vec::new());
+        round_trip(&a4, &mut Vec::new());
+        round_trip(&BRefusal { reason: b, run }, &mut Vec::new());
+        round_trip(&A4Secret { nonce_j, peer_key }, &mut Vec::new());
+        round_trip(&Confirmation { last }, &mut Vec::new());
+        round_trip(&Tag8(nonce_j), &mut Vec::new());
+        round_trip(&HandlePlain(Handle(handle)), &mut Vec::new());
+        round_trip(&Wanted, &mut Vec::new());
+    }
+
+    #[test]
+    fn halves_and_keys(
+        handle: [u8; 4], run in 1..=u32::MAX, body in vec(any::<u8>(), 0..=limits::HALF_BODY_LEN_MAX),
+        profile in select(&Profile::ALL[..]), suite in suite(), bytes in vec(any::<u8>(), 416), peer_hash: [u8; 16], tag: [u8; 8],
+    ) {
+        round_trip(&Half { handle: Handle(handle), run, body: &body }, &mut Vec::new());
+        let element = &bytes[..profile.element_len()];
+        round_trip(&B6Secret { element, peer_hash, tag }, &mut Vec::new());
+        if profile == Profile::Compact {
+            round_trip(&HalfCompact { element, tag }, &mut Vec::new());
+        } else {
+            let sealed_element = &bytes[..profile.element_len() + suite.tag_len()];
+            let trapdoor = &bytes[..profile.element_len() + limits::SEED_LEN];
+            round_trip(&HalfClassic { sealed_element, trapdoor, tag: peer_hash }, &mut Vec::new());
+        }
+    }
+
+    #[test]
+    fn bodies_of_items(
+        handle: [u8; 4], nonce_i: [u8; 8], nonce_g: [u8; 8], peer_key: [u8; 16], id_i in id(), suite in suite(),
+        run in 1..=u32::MAX, sequence in 0..=limits::SEQUENCE_MAX, sealed in vec(any::<u8>(), 0..500),
+    ) {
+        let (handle, sealed) = (Handle(handle), &sealed[..]);
+        round_trip(&InvitationItem { handle, nonce_i, nonce_g, peer_key, id_i, suite }, &mut Vec::new());
+        round_trip(&AgreedItem { handle, nonce_g, sealed }, &mut Vec::new());
+        round_trip(&NotAgreedItem { handle, sealed }, &mut Vec::new());
+        round_trip(&WantedItem { handle, run, sealed }, &mut Vec::new());
+        round_trip(&KeyItem { handle, run, sealed }, &mut Vec::new());
+        round_trip(&MessageItem { handle, run, sequence, ciphertext: sealed }, &mut Vec::new());
+        round_trip(&ExpiredItem { handle, run, sequence }, &mut Vec::new());
+    }
+
+    #[test]
     fn inboxes(
         items in vec((1..1_000_u32, any::<u32>(), vec(any::<u8>(), 0..300)), 0..40), limit in 0..5_000_usize, with_next: bool,
     ) {

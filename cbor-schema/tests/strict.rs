@@ -222,6 +222,28 @@ fn strings_too_long_or_too_short() {
 }
 
 #[test]
+fn ids_of_0_and_17_bytes_wherever_an_id_stands() {
+    // Which of the strings of variable length in the message: all of these are ids.
+    for (rule, ids) in [("package", 1), ("sealed-id", 1), ("a1", 2), ("negotiate-secret", 2), ("invitation-item", 1)] {
+        let sample = samples().into_iter().find(|sample| sample.rule == rule).expect("a sample");
+        let is_id = |part: &&Part| part.major == 2 && sample.bytes[part.content] == VARIABLE;
+        let found = parts(&sample.bytes);
+        assert_eq!(found.iter().filter(is_id).count(), ids, "{rule}");
+        for part in found.iter().filter(is_id) {
+            for (len, expected) in [(0, false), (1, true), (16, true), (17, false)] {
+                let id = [short_head(2, len), vec![VARIABLE; len as usize]].concat();
+                let result = (sample.again)(&replaced(&sample.bytes, part.start, part.end, &id));
+                assert_eq!(
+                    result.map(|_| ()),
+                    if expected { Ok(()) } else { Err(SchemaError::OutOfRange) },
+                    "{rule}: {len}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_proof_of_another_kind() {
     let mut none = encoded(&RegisterSecret {
         registered_key: [0; 32],
@@ -231,6 +253,10 @@ fn a_proof_of_another_kind() {
     });
     let kind = none.len() - 2;
     none[kind] = 1;
+    assert_eq!(decode::<RegisterSecret>(&none), Err(SchemaError::Malformed));
+    // And kind 0 with a proof: that is another message, not another encoding of the same one.
+    none[kind] = 0;
+    none.splice(kind + 1.., [0x41, 0x00]);
     assert_eq!(decode::<RegisterSecret>(&none), Err(SchemaError::Malformed));
 }
 
@@ -298,13 +324,14 @@ fn items_are_what_was_written() {
     for next in [None, Some(next())] {
         let bytes = inbox(next);
         let secret: InboxSecret<'_> = decode(&bytes).unwrap();
-        assert_eq!((secret.next, secret.items.len(), secret.items.is_empty()), (next, 10, false));
+        assert_eq!((secret.next, secret.items.len(), secret.items.is_empty()), (next, 11, false));
         let items: Vec<Item<'_>> = secret.items.iter().collect();
-        assert_eq!(items.len(), 10);
+        assert_eq!(items.len(), 11);
         assert_eq!((items[0].number, items[0].kind, items[9].number), (20, kind::INVITATION, 47));
         assert!(decode::<InvitationItem>(items[0].body).is_ok());
         assert!(decode::<ExpiredItem>(items[6].body).is_ok());
         assert_eq!(items[8].body, [0x61, b'a']);
+        assert_eq!((items[10].kind, items[10].body), (kind::VOID, &[0x80][..]));
     }
 }
 
@@ -333,6 +360,23 @@ fn a_writer_keeps_its_limit() {
     let mut writer = ItemsWriter::new(&mut small, 100);
     assert!(!writer.push(1, 9, &body));
     assert_eq!(writer.finish(None), 0);
+}
+
+#[test]
+fn a_push_that_is_refused_writes_nothing() {
+    let fill = |more: &[(u32, &[u8])]| {
+        let mut buf = vec![0xaa; 100];
+        let mut writer = ItemsWriter::new(&mut buf, 12);
+        assert!(writer.push(7, 9, &[0x41, 0x55]));
+        for (number, body) in more {
+            assert!(!writer.push(*number, 9, body), "{number} {body:x?}");
+        }
+        buf
+    };
+    // Too long by one byte, a number that does not rise, and no body at all.
+    let refused = [(8, &[0x44, 1, 2, 3, 4][..]), (7, &[0x00][..]), (8, &[][..])];
+    assert_eq!(fill(&refused), fill(&[]));
+    assert!(fill(&[]).contains(&0x55));
 }
 
 #[test]

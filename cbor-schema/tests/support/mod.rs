@@ -56,6 +56,7 @@ pub fn inbox(next: Option<NextAttach>) -> Vec<u8> {
         (8, vec![0x82, 0x82, 0x80, 0x19, 0x12, 0x34, 0x41, VARIABLE]),
         (9, vec![0x61, b'a']),
         (u32::MAX, vec![0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        (kind::VOID, vec![0x80]),
     ];
     let mut buf = vec![0; 2_000];
     let mut writer = ItemsWriter::new(&mut buf, 1_000);

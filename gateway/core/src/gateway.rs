@@ -385,6 +385,12 @@ impl<R: CryptoRng> Gateway<R> {
         for &(mailbox, number) in &plan.voided {
             self.mailboxes.void(mailbox, number);
         }
+        for &(mailbox, number) in &plan.removed {
+            self.mailboxes.remove(mailbox, number);
+        }
+        if let Some((peer, token)) = plan.detached.and_then(|device| self.attachments.remove(device)) {
+            self.endpoint.forget_observer(peer, &token);
+        }
         if let Some((mailbox, up_to)) = plan.acknowledged {
             self.mailboxes.acknowledge(mailbox, up_to);
         }
@@ -440,9 +446,15 @@ impl<R: CryptoRng> Gateway<R> {
         body: Vec<u8>,
     ) -> Result<Option<u32>, Stop> {
         let messages_max = self.settings.mailbox_messages_max;
-        let Some(meta) = self.mailboxes.reserve(mailbox, kind, body.len(), messages_max)? else {
+        // Only invitations are ever made void.
+        let freed = plan.voided.iter().filter(|(of, _)| *of == mailbox).count();
+        let Some(meta) = self.mailboxes.reserve(mailbox, kind, body.len(), messages_max, freed)? else {
             return Ok(None);
         };
+        // The number that the new item takes is above theirs, which is all that they were kept for.
+        for number in self.mailboxes.get(mailbox)?.void_numbers() {
+            plan.remove_item(mailbox, number);
+        }
         let item = StoredItem { number: meta.number, kind, body, stored_s: self.uptime_s(now) };
         plan.changes.push(Change::Append { mailbox, item });
         plan.appended.push((mailbox, meta));

@@ -122,8 +122,9 @@ impl<R: CryptoRng> Gateway<R> {
                 None => return Ok(refused(opened, BReason::Failed, session.run)),
             }
         }
-        // A loss of room is better known before the work than after.
+        // What is missing is better fetched before the work than after.
         self.mailboxes.get(session.end(opened.role.other()).index)?;
+        self.confirmed_by_both(session)?;
         let Some(half) = opened.input.clone() else { return Ok(failed(opened)) };
         Ok(Step::Job(match other {
             None => Work::Verify(half),
@@ -185,14 +186,19 @@ impl<R: CryptoRng> Gateway<R> {
         let b6_other = self.b6(opened, other, &first.key, &th_b, &closed.y_other, own_element)?;
         let item = KeyItem { handle: session.end(other).handle, run: opened.run, sealed: &b6_other };
         let mut plan = Plan::default();
-        match self.append(now, &mut plan, session.end(other).index, kind::KEY, encoded(&item)) {
-            Ok(Some(_)) => {}
+        let confirmed = self.confirmed_by_both(session);
+        let appended = confirmed.and_then(|confirmed| {
+            let number = self.append(now, &mut plan, session.end(other).index, kind::KEY, encoded(&item))?;
+            Ok(number.map(|_| confirmed))
+        });
+        let confirmed = match appended {
+            Ok(Some(confirmed)) => confirmed,
             Ok(None) => return Err(Refusal::Full.into()),
             Err(stop) => {
                 task.scratch.outcome = Some(Outcome::Closed(Some(closed)));
                 return Err(stop);
             }
-        }
+        };
         let response = answer(Code::CHANGED, encoded(&Sealed(&b6_own)));
         let hop_own = steps::hop_key(&closed.half.key, &th_b);
         let hop_other = steps::hop_key(&first.key, &th_b);
@@ -205,10 +211,17 @@ impl<R: CryptoRng> Gateway<R> {
             Role::Initiator => [hop_own, hop_other],
             Role::Responder => [hop_other, hop_own],
         };
-        changed.push_hop(HopKeys { run: opened.run, keys });
+        changed.push_hop(HopKeys { run: opened.run, keys }, confirmed);
         changed.half = None;
         put_session(&mut plan, changed);
         Ok(plan.respond(response))
+    }
+
+    /// The older of the two runs under which the ends have sent last.
+    fn confirmed_by_both(&mut self, session: &SessionRecord) -> Result<u32, Stop> {
+        let [initiator, responder] = &session.ends;
+        let newest = self.cache.window(initiator.handle)?.newest_run();
+        Ok(newest.min(self.cache.window(responder.handle)?.newest_run()))
     }
 
     /// The sealed B6 for one end.

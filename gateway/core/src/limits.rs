@@ -50,8 +50,12 @@ pub const UPTIME_INTERVAL: Duration = Duration::from_secs(600);
 /// Sequence numbers whose tags are remembered for each leg and run.
 pub const WINDOW_LEN: usize = 64;
 
-/// Runs of a session whose messages are accepted: the current one and the one before.
+/// Runs of which a leg's sequences are remembered: the one it sends under and the one before.
 pub const RUNS_KEPT: usize = 2;
+
+/// Closed runs of a session whose hop keys are kept, at most: those that an end may still have a message under. An end that has
+/// one sends it before it helps to close another run, so more than two or three are restarts in a row.
+pub const HOP_RUNS_MAX: usize = 8;
 
 /// Tries to draw a handle that is not taken.
 pub const HANDLE_TRIES_MAX: u8 = 8;

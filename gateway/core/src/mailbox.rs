@@ -64,10 +64,15 @@ impl Mailbox {
         self.items.back().is_some_and(|meta| meta.number > number)
     }
 
-    fn has_room(&self, kind_: u32, len: usize, messages_max: usize) -> bool {
+    /// The items that are void.
+    pub(crate) fn void_numbers(&self) -> Vec<u32> {
+        self.items.iter().filter(|meta| meta.kind == kind::VOID).map(|meta| meta.number).collect()
+    }
+
+    fn has_room(&self, kind_: u32, len: usize, messages_max: usize, freed: usize) -> bool {
         match kind_ {
             kind::MESSAGE => self.count.messages < messages_max && self.count.bytes + len <= MAILBOX_MESSAGE_BYTES_MAX,
-            kind::INVITATION if self.count.invitations >= INVITATIONS_MAX => false,
+            kind::INVITATION if self.count.invitations >= INVITATIONS_MAX + freed => false,
             _ => self.count.items < MAILBOX_ITEMS_MAX && self.count.bytes + len <= MAILBOX_BYTES_MAX,
         }
     }
@@ -112,16 +117,17 @@ impl Mailboxes {
         self.boxes.retain(|_, mailbox| mailbox.reserved > 0 || mailbox.used >= oldest_kept);
     }
 
-    /// Reserves a number for an item, if there is room.
+    /// Reserves a number for an item, if there is room; `freed` invitations go with the same commit.
     pub(crate) fn reserve(
         &mut self,
         device: DeviceIndex,
         kind_: u32,
         len: usize,
         messages_max: usize,
+        freed: usize,
     ) -> Result<Option<ItemMeta>, Stop> {
         let mailbox = self.get(device)?;
-        if !mailbox.has_room(kind_, len, messages_max) || mailbox.next_number == u32::MAX {
+        if !mailbox.has_room(kind_, len, messages_max, freed) || mailbox.next_number == u32::MAX {
             return Ok(None);
         }
         let meta = ItemMeta { number: mailbox.next_number, kind: kind_, len: u32::try_from(len).unwrap_or(u32::MAX) };
@@ -151,6 +157,16 @@ impl Mailboxes {
         }
     }
 
+    /// One item is gone.
+    pub(crate) fn remove(&mut self, device: DeviceIndex, number: u32) {
+        let Some(mailbox) = self.boxes.get_mut(&device) else { return };
+        if let Ok(at) = mailbox.items.binary_search_by_key(&number, |meta| meta.number)
+            && let Some(meta) = mailbox.items.remove(at)
+        {
+            mailbox.count.remove(&meta);
+        }
+    }
+
     /// One item is void; its number stays taken.
     pub(crate) fn void(&mut self, device: DeviceIndex, number: u32) {
         let Some(mailbox) = self.boxes.get_mut(&device) else { return };
@@ -168,7 +184,7 @@ mod tests {
 
     fn fill(boxes: &mut Mailboxes, kind_: u32, len: usize, max: usize) -> usize {
         let mut stored = 0;
-        while let Ok(Some(meta)) = boxes.reserve(1, kind_, len, max) {
+        while let Ok(Some(meta)) = boxes.reserve(1, kind_, len, max, 0) {
             boxes.settle(1, meta, true);
             stored += 1;
         }
@@ -198,11 +214,11 @@ mod tests {
     fn a_failed_commit_gives_its_room_back_and_leaves_a_gap() {
         let mut boxes = Mailboxes::new();
         boxes.fill(1, 41, Vec::new());
-        let first = boxes.reserve(1, kind::MESSAGE, 10, 1).ok().flatten().expect("room");
+        let first = boxes.reserve(1, kind::MESSAGE, 10, 1, 0).ok().flatten().expect("room");
         assert_eq!(first.number, 42);
-        assert_eq!(boxes.reserve(1, kind::MESSAGE, 10, 1).ok(), Some(None));
+        assert_eq!(boxes.reserve(1, kind::MESSAGE, 10, 1, 0).ok(), Some(None));
         boxes.settle(1, first, false);
-        let second = boxes.reserve(1, kind::MESSAGE, 10, 1).ok().flatten().expect("room again");
+        let second = boxes.reserve(1, kind::MESSAGE, 10, 1, 0).ok().flatten().expect("room again");
         assert_eq!(second.number, 43);
         boxes.settle(1, second, true);
         assert!(boxes.get(1).expect("there").has_above(42));
@@ -212,7 +228,7 @@ mod tests {
     fn the_table_is_bounded_and_keeps_reservations() {
         let mut boxes = Mailboxes { boxes: HashMap::new(), capacity: 64, turn: 0 };
         boxes.fill(0, 0, Vec::new());
-        let held = boxes.reserve(0, kind::KEY, 1, 1).ok().flatten().expect("room");
+        let held = boxes.reserve(0, kind::KEY, 1, 1, 0).ok().flatten().expect("room");
         for device in 1..1_000 {
             boxes.fill(device, 0, Vec::new());
             let _ = boxes.get(device);

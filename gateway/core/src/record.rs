@@ -9,7 +9,7 @@ use minicbor::{Decoder, Encoder, data::Type, decode};
 use sga_crypto::Secret;
 use sga_schema::{Accept, DeviceId, Handle, Role, Suite, SuiteSet};
 
-use crate::limits::{RUNS_KEPT, WINDOW_LEN};
+use crate::limits::{HOP_RUNS_MAX, RUNS_KEPT, WINDOW_LEN};
 use crate::storage::DeviceIndex;
 
 /// The format that this version writes.
@@ -314,9 +314,11 @@ impl SessionRecord {
         self.hops.iter().find(|hop| hop.run == run).map(|hop| &hop.keys)
     }
 
-    pub(crate) fn push_hop(&mut self, hop: HopKeys) {
+    /// Adds a closed run. Runs go that both ends are done with: each has a message stored under a newer one (`confirmed` of both).
+    pub(crate) fn push_hop(&mut self, hop: HopKeys, confirmed: u32) {
+        self.hops.retain(|hop| hop.run >= confirmed);
         self.hops.push(hop);
-        if self.hops.len() > RUNS_KEPT {
+        if self.hops.len() > HOP_RUNS_MAX {
             self.hops.remove(0);
         }
     }
@@ -389,7 +391,7 @@ impl SessionRecord {
             Ok(ClosedRun { body_hash: [fixed(d)?, fixed(d)?], answer: [d.bytes()?.to_vec(), d.bytes()?.to_vec()] })
         })?;
         let count = d.array()?.unwrap_or(0);
-        if count > RUNS_KEPT as u64 {
+        if count > HOP_RUNS_MAX as u64 {
             return Err(bad("too many runs"));
         }
         let mut hops = Vec::new();
@@ -469,13 +471,20 @@ pub(crate) enum Seen {
 impl WindowRecord {
     pub(crate) fn look(&self, run: u32, sequence: u32, tag: &[u8; 8]) -> Seen {
         let Some(window) = self.runs.iter().find(|window| window.run == run) else {
-            return Seen::New;
+            // Under a run older than those that are remembered, nobody knows what was stored.
+            let forgotten = self.runs.len() >= RUNS_KEPT && self.runs.first().is_some_and(|oldest| run < oldest.run);
+            return if forgotten { Seen::Other } else { Seen::New };
         };
         if let Some((_, seen)) = window.seen.iter().find(|(number, _)| *number == sequence) {
             return if seen == tag { Seen::Same } else { Seen::Other };
         }
         let oldest = window.highest.saturating_sub(WINDOW_LEN as u32 - 1);
         if sequence < oldest { Seen::Other } else { Seen::New }
+    }
+
+    /// The newest run that the leg has sent anything under: its message 0 is there.
+    pub(crate) fn newest_run(&self) -> u32 {
+        self.runs.last().map_or(0, |window| window.run)
     }
 
     /// Notes a sequence number that [`look`](Self::look) called new.

@@ -140,9 +140,7 @@ impl<R: CryptoRng> Gateway<R> {
         plan.put(Key::Retired(retired_hash(&device.registered_key)), Record::Mark);
         plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
         // Its inbox was sealed under the old key.
-        if let Some((peer, token)) = self.attachments.remove(index) {
-            self.endpoint.forget_observer(peer, &token);
-        }
+        plan.detached = Some(index);
         log::info!("device {} has a new key", claim.id);
         Ok(plan.respond(response))
     }

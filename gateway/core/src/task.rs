@@ -132,7 +132,11 @@ pub(crate) struct Plan {
     pub(crate) cache: Vec<(Key, Option<Record>)>,
     pub(crate) appended: Vec<(DeviceIndex, ItemMeta)>,
     pub(crate) voided: Vec<(DeviceIndex, u32)>,
+    /// Void items that an appended one makes superfluous.
+    pub(crate) removed: Vec<(DeviceIndex, u32)>,
     pub(crate) acknowledged: Option<(DeviceIndex, u32)>,
+    /// Whose attachment ends.
+    pub(crate) detached: Option<DeviceIndex>,
     pub(crate) then: Then,
 }
 
@@ -159,6 +163,11 @@ impl Plan {
     pub(crate) fn delete(&mut self, key: Key) {
         self.changes.push(Change::Delete(key));
         self.cache.push((key, None));
+    }
+
+    pub(crate) fn remove_item(&mut self, mailbox: DeviceIndex, number: u32) {
+        self.changes.push(Change::Delete(Key::Item { mailbox, number }));
+        self.removed.push((mailbox, number));
     }
 
     pub(crate) fn void_item(&mut self, mailbox: DeviceIndex, number: u32) {

@@ -181,7 +181,7 @@ impl Inputs {
 
     pub(super) fn write(&self, out: &mut Lines) {
         out.section("Inputs");
-        out.note("Of one key or random value the bytes are the first of SHA-256(\"SGA1 vectors \" and its name).");
+        out.note("Each key and random value is the start of SHA-256 of \"SGA1 vectors \" followed by its name.");
         out.number("version", sga_schema::VERSION);
         out.number("profile", self.profile.id().into());
         out.note("x of both devices, and cid.");

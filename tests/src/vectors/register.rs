@@ -34,22 +34,10 @@ pub(super) fn package(inputs: &Inputs, out: &mut Lines) -> [u8; 32] {
 pub(super) fn register(inputs: &Inputs, package_hash: &[u8; 32], out: &mut Lines) {
     let me = &inputs.i;
     let (suite, bits) = (inputs.suite.id(), inputs.suites.bits());
-    let enrolled = steps::enrol_proof(
-        &inputs.enrolment,
-        package_hash,
-        &me.registered_key,
-        suite,
-        bits,
-        me.id.as_bytes(),
-    );
-    let rotated = steps::rotation_proof(
-        &inputs.old_key,
-        package_hash,
-        &me.registered_key,
-        suite,
-        bits,
-        me.id.as_bytes(),
-    );
+    let enrolled =
+        steps::enrol_proof(&inputs.enrolment, package_hash, &me.registered_key, suite, bits, me.id.as_bytes());
+    let rotated =
+        steps::rotation_proof(&inputs.old_key, package_hash, &me.registered_key, suite, bits, me.id.as_bytes());
     let proofs = [
         ("register 0", "no proof", Proof::None),
         ("register 1", "proof of enrolment", Proof::Enrolment(enrolled)),
@@ -83,12 +71,8 @@ pub(super) fn register(inputs: &Inputs, package_hash: &[u8; 32], out: &mut Lines
 
 fn registered(inputs: &Inputs, request_hash: &[u8; 32], out: &mut Lines) {
     out.section("§3 Registered: 2.01 to the Register of kind 0");
-    let grant = encode(&Grant {
-        ticket: inputs.i.ticket,
-        attach_number: 0,
-        request_number: 0,
-        generation: inputs.generation,
-    });
+    let grant =
+        encode(&Grant { ticket: inputs.i.ticket, attach_number: 0, request_number: 0, generation: inputs.generation });
     out.bytes("registered plaintext", &grant);
     let nonce = inputs.registered_nonce;
     let sealed = seal(steps::registered(inputs.aead, &inputs.i.registered_key, request_hash, &nonce), &grant);
@@ -100,12 +84,8 @@ fn registered(inputs: &Inputs, request_hash: &[u8; 32], out: &mut Lines) {
 pub(super) fn attach(inputs: &Inputs, role: Role, out: &mut Lines) {
     let (me, who) = (inputs.end(role), end(role));
     out.section(&format!("§4 Attach of d_{who}, and its answer without items (c = 0)"));
-    let plaintext = encode(&AttachSecret {
-        attach_number: 1,
-        cursor: 0,
-        generation: inputs.generation,
-        accept: Accept::All,
-    });
+    let plaintext =
+        encode(&AttachSecret { attach_number: 1, cursor: 0, generation: inputs.generation, accept: Accept::All });
     out.bytes(&format!("attach {who} plaintext"), &plaintext);
     let sealed = seal(steps::attach(inputs.aead, &me.registered_key, &me.attach_nonce), &plaintext);
     out.bytes(&format!("attach {who} S"), &sealed);
