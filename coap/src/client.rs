@@ -19,6 +19,9 @@ use crate::outgoing::Purpose;
 use crate::token::Token;
 use crate::wire::{Kind, Message};
 
+/// Blocks of 64 bytes, for frames of 802.15.4.
+const SMALL_SZX: u8 = 2;
+
 /// The body of a request on its way out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sending {
@@ -234,11 +237,13 @@ impl<R: Rng> Endpoint<R> {
 
     fn send(&mut self, now: Now, id: ExchangeId) {
         self.settle(id);
-        let token = Token::full(self.rng.next_u64().to_be_bytes());
+        let Some(peer) = self.client.exchanges.get(&id).map(|exchange| exchange.peer) else {
+            return;
+        };
+        let token = self.fresh_token(peer);
         let Some(exchange) = self.client.exchanges.get_mut(&id) else {
             return;
         };
-        let peer = exchange.peer;
         let mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
         let mut message = exchange.compose(&self.config);
         message.token = token;
@@ -247,6 +252,18 @@ impl<R: Rng> Endpoint<R> {
         exchange.mid = mid;
         self.client.tokens.insert((peer, token), id);
         self.send_confirmable(now, peer, &message, Purpose::Exchange(id), self.config.max_retransmit);
+    }
+
+    /// A token that no exchange with this peer has: there are fewer of those than tokens of one byte.
+    fn fresh_token(&mut self, peer: SocketAddr) -> Token {
+        let len = self.config.token_len.clamp(1, Token::MAX);
+        loop {
+            let bytes = self.rng.next_u64().to_be_bytes();
+            let token = Token::new(bytes.get(..len).unwrap_or(&bytes)).unwrap_or(Token::full(bytes));
+            if !self.client.tokens.contains_key(&(peer, token)) {
+                return token;
+            }
+        }
     }
 
     /// The request has arrived; its answer comes separately.
@@ -315,7 +332,8 @@ impl Exchange {
         let block = BlockValue { num, more: end < request.payload.len(), szx: sending.szx };
         message.push(number::BLOCK1, block.to_bytes());
         message.push(number::REQUEST_TAG, sending.tag);
-        if sending.offset == 0 {
+        // Where blocks are small, frames are: there these bytes would cost one.
+        if sending.offset == 0 && sending.szx > SMALL_SZX {
             message.push(number::SIZE1, option::uint_bytes(request.payload.len() as u32));
         }
         self.push_payload(message, sending.offset, end);

@@ -54,6 +54,9 @@ pub struct Config {
     pub verified_max: usize,
     /// How long an address stays verified.
     pub verified_lifetime: Duration,
+    /// Bytes of own tokens, 1–8. Long ones cannot be guessed by who does not see the requests; short ones are for peers whose
+    /// answers are sealed and frames that are small.
+    pub token_len: usize,
     /// Client exchanges and observations in all.
     pub exchanges_max: usize,
     /// Of one peer.
@@ -93,6 +96,7 @@ impl Default for Config {
             observers_max_per_peer: limits::MAX_OBSERVERS_PER_PEER,
             verified_max: limits::MAX_VERIFIED,
             verified_lifetime: limits::VERIFIED_LIFETIME,
+            token_len: 8,
             exchanges_max: limits::MAX_EXCHANGES,
             exchanges_max_per_peer: limits::MAX_EXCHANGES_PER_PEER,
             needs_verified_address: |_, _| false,

@@ -94,7 +94,7 @@ fn tags_hashes_and_keys() {
     values.check("rotate", steps::rotation_proof(&k_d, &TH, &k_d, 3, 15, b"dev"));
     values.check("A1 mask", steps::a1_mask(&k_d, &N_I, &MASKED));
     values.check("A3 mask", steps::a3_mask(&k_d, &N_J, &MASKED));
-    values.check("A1", steps::a1_tag(&k_d, 300, &N_I, &MASKED, b"i", b"jj", 2, b"G"));
+    values.check("A1", steps::a1_tag(&k_d, 300, 7, &N_I, &MASKED, b"i", b"jj", 2, b"G"));
     values.check("A3", steps::a3_tag(&k_d, &HANDLE, &N_G, &N_J, &MASKED, 2, b"i", b"jj", b"G"));
     values.check("A3 answer", steps::a3_answer(&k_t, &TH));
     values.check("peer", steps::peer_key(&k_t).expose());

@@ -6,7 +6,7 @@ use sga_schema::{Accept, DeviceId, Suite, SuiteSet};
 
 use crate::error::DeviceError;
 use crate::gateway_side::{Home, Identity};
-use crate::request::{Flight, Method, Outgoing, RequestKind};
+use crate::request::{Flight, InFlight, Method, Outgoing, RequestKind};
 use crate::session::{Negotiation, Reply, Slot};
 use crate::status::Counters;
 
@@ -164,8 +164,12 @@ impl<const PEERS: usize> Device<PEERS> {
 
     /// The request in flight timed out or could not be sent: it is due again, as the protocol wants it.
     pub fn handle_failure(&mut self) {
-        // What is due is derived from state that changes only with an answer; nothing else is to be undone.
-        self.flight = None;
+        // What is due is derived from state that changes only with an answer.
+        let flight = self.flight.take();
+        if matches!(flight, Some(Flight { what: InFlight::Invite { .. }, .. })) {
+            // It may arrive yet. After another attach it means nothing any more.
+            self.home.due.attach = true;
+        }
     }
 
     pub(crate) fn slot_index(&self, peer: DeviceId) -> Option<usize> {

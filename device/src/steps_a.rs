@@ -52,6 +52,7 @@ impl<const PEERS: usize> Device<PEERS> {
         let tag = steps::a1_tag(
             k_d,
             request_number,
+            self.home.attach_number,
             &nonce_i,
             &masked,
             id_i.as_bytes(),
@@ -112,6 +113,8 @@ impl<const PEERS: usize> Device<PEERS> {
         peer: DeviceId,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Handled {
+        // It may have been kept back on its way and arrive again; after another attach it means nothing any more.
+        self.home.due.attach = true;
         // Perhaps the request number is behind; registering again tells.
         let struck = self.slot(peer).is_some_and(|slot| slot.strikes > 0);
         if struck && answer.code == code::UNAUTHORIZED {

@@ -290,6 +290,10 @@ fn later_means_later_and_no_request_hides_a_save() {
     let (out, payload) = amy.poll().unwrap();
     assert_eq!(out.kind, RequestKind::Invite);
     assert_eq!(amy.respond((0xa3, Vec::new())), Handled::Retry);
+    // What was refused may come to the gateway once more: after another attach it means nothing there.
+    let (attach, bytes) = amy.poll().unwrap();
+    assert!(matches!(attach.kind, RequestKind::Attach { .. }));
+    assert_eq!(amy.respond(gateway.handle(attach.kind, &bytes)), Handled::Done);
     let (again, other) = amy.poll().unwrap();
     assert_eq!(again.kind, RequestKind::Invite);
     assert_ne!(payload, other);

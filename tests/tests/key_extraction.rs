@@ -18,12 +18,12 @@ use support::id;
 
 /// The gateway of the printed paper, as far as A1 and A2 go (its ideal ciphers left out: they do not matter).
 mod printed {
-    pub fn a1(k_t: [u8; 16], k_di: [u8; 16]) -> [u8; 16] {
+    pub(crate) fn a1(k_t: [u8; 16], k_di: [u8; 16]) -> [u8; 16] {
         core::array::from_fn(|at| k_t[at] ^ k_di[at])
     }
 
     /// What A2 brings to the peer: k_t, recovered with the key of whoever A1 names as its sender.
-    pub fn a2(masked: [u8; 16], k_di: [u8; 16]) -> [u8; 16] {
+    pub(crate) fn a2(masked: [u8; 16], k_di: [u8; 16]) -> [u8; 16] {
         a1(masked, k_di)
     }
 }
@@ -43,6 +43,7 @@ fn tags(world: &World, a1: &A1) -> Vec<[u8; 8]> {
     let own = steps::a1_tag(
         mallory,
         a1.request_number,
+        1,
         &a1.nonce_i,
         &a1.masked,
         a1.id_i.as_bytes(),
@@ -77,7 +78,7 @@ fn fails_against_ours() {
     assert_eq!(world.gateway.store, before, "no session, no item, no number used up");
     // The request is one that the gateway takes when it comes from alice: only the tag was missing.
     let key = &world.devices[0].registered_key;
-    let tag = steps::a1_tag(key, 1, &a1.nonce_i, &a1.masked, b"alice", b"mallory", 1, b"gw");
+    let tag = steps::a1_tag(key, 1, 1, &a1.nonce_i, &a1.masked, b"alice", b"mallory", 1, b"gw");
     assert_eq!(invite(&mut world, A1 { tag, ..a1 }), Code::CREATED);
 }
 

@@ -140,7 +140,7 @@ fn a1_invitation_is_sealed_for_the_gateway_and_made_by_d_i() {
     let run = run(Profile::Compact);
     let a1 = run.a1();
     assert_eq!((a1.id_i.as_bytes(), a1.id_j.as_bytes(), a1.suite), (&b"alice"[..], &b"bob"[..], Suite::AesCcm8));
-    let tag = steps::a1_tag(run.k_d(ALICE), a1.request_number, &a1.nonce_i, &a1.masked, b"alice", b"bob", 1, b"gw");
+    let tag = steps::a1_tag(run.k_d(ALICE), a1.request_number, 1, &a1.nonce_i, &a1.masked, b"alice", b"bob", 1, b"gw");
     assert_eq!(a1.tag, tag, "f_kdi over A1");
     assert_ne!(a1.masked, *run.k_t(ALICE).expose(), "k_t travels under a pad");
     let exchange = run.exchange(ALICE, "negotiate", 0);

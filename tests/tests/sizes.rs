@@ -91,7 +91,7 @@ fn message(way: Way, payload: &[u8], token: usize, block: Option<BlockValue>) ->
                 push(number::BLOCK1, &block.to_bytes());
                 push(number::REQUEST_TAG, &[0; 4]);
             }
-            if block.is_some() && first {
+            if first && block.is_some_and(|block| block.szx > 2) {
                 let len = payload.len().to_be_bytes();
                 let zeros = len.iter().take_while(|byte| **byte == 0).count();
                 push(number::SIZE1, &len[zeros..]);

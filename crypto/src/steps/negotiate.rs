@@ -19,12 +19,13 @@ pub fn a1_mask(registered_key: &Secret<32>, nonce_i: &[u8; 8], value: &[u8; 16])
     mask16(registered_key, nonce_i, "A1 pad", value)
 }
 
-/// A1: f8 under k_di (`docs/security.md`, row 1).
+/// A1: f8 under k_di (`docs/security.md`, row 1). The number of the attach under which it is sent does not travel: both know it.
 #[must_use]
-#[expect(clippy::too_many_arguments, reason = "all fields of A1 and ID_G")]
+#[expect(clippy::too_many_arguments, reason = "all fields of A1, the attach number and ID_G")]
 pub fn a1_tag(
     registered_key: &Secret<32>,
     request_number: u32,
+    attach_number: u32,
     nonce_i: &[u8; 8],
     masked: &[u8; 16],
     id_i: &[u8],
@@ -32,8 +33,16 @@ pub fn a1_tag(
     cid: u8,
     id_g: &[u8],
 ) -> [u8; 8] {
-    let parts =
-        [Uint(request_number), Bytes(nonce_i), Bytes(masked), Bytes(id_i), Bytes(id_j), Uint(cid.into()), Bytes(id_g)];
+    let parts = [
+        Uint(request_number),
+        Uint(attach_number),
+        Bytes(nonce_i),
+        Bytes(masked),
+        Bytes(id_i),
+        Bytes(id_j),
+        Uint(cid.into()),
+        Bytes(id_g),
+    ];
     keyed_hash8(registered_key.expose(), ctx("A1", &parts))
 }
 

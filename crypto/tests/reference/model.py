@@ -227,7 +227,7 @@ def tags():
     put("rotate", f(K_D, "rotate", TH, K_D, 3, 15, b"dev"))
     put("A1 mask", xor(MASKED, kdf(K_D, N_I, ctx("A1 pad"), 16)))
     put("A3 mask", xor(MASKED, kdf(K_D, N_J, ctx("A3 pad"), 16)))
-    put("A1", f8(K_D, "A1", 300, N_I, MASKED, b"i", b"jj", 2, b"G"))
+    put("A1", f8(K_D, "A1", 300, 7, N_I, MASKED, b"i", b"jj", 2, b"G"))
     put("A3", f8(K_D, "A3", HANDLE, N_G, N_J, MASKED, 2, b"i", b"jj", b"G"))
     put("A3 answer", f8(K_T, "A3 answer", TH))
     put("peer", kdf(K_T, b"", ctx("peer"), 16))

@@ -281,9 +281,18 @@ impl Gateway {
         known.request_number = a1.request_number;
         let k_d = Secret::new(known.key);
         let (i, j) = (a1.id_i, a1.id_j);
-        let number = a1.request_number;
-        let expected =
-            steps::a1_tag(&k_d, number, &a1.nonce_i, &a1.masked, i.as_bytes(), j.as_bytes(), a1.suite.id(), b"gate");
+        let (number, attach) = (a1.request_number, known.attach_number);
+        let expected = steps::a1_tag(
+            &k_d,
+            number,
+            attach,
+            &a1.nonce_i,
+            &a1.masked,
+            i.as_bytes(),
+            j.as_bytes(),
+            a1.suite.id(),
+            b"gate",
+        );
         assert_eq!(expected, a1.tag);
         let key = steps::a1_mask(&k_d, &a1.nonce_i, &a1.masked);
         let secret = Secret::new(key);

@@ -66,6 +66,7 @@ impl<R: CryptoRng> Gateway<R> {
         let expected = steps::a1_tag(
             &device.registered_key,
             a1.request_number,
+            device.attach_number,
             &a1.nonce_i,
             &a1.masked,
             a1.id_i.as_bytes(),

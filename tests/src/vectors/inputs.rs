@@ -15,6 +15,9 @@ fn id(bytes: &[u8; 8]) -> DeviceId {
     DeviceId::new(bytes).expect("an id may have 8 bytes")
 }
 
+/// The number of the attach under which A1 is sent.
+pub(crate) const ATTACH_NUMBER: u32 = 1;
+
 /// The short name of an end: i or j.
 #[must_use]
 pub const fn end(role: Role) -> &'static str {

@@ -6,7 +6,7 @@ use sga_schema::{
     NotAgreedItem, Role, Sealed, Suite, Tag8, VERSION, kind,
 };
 
-use super::inputs::Inputs;
+use super::inputs::{ATTACH_NUMBER, Inputs};
 use super::lines::Lines;
 use super::made::{encode, pk, seal};
 use super::register;
@@ -39,11 +39,12 @@ pub(super) fn negotiate(inputs: &Inputs, out: &mut Lines) -> [u8; 32] {
 fn a1(inputs: &Inputs, out: &mut Lines) {
     let me = &inputs.i;
     let (id_i, id_j) = (me.id, inputs.j.id);
-    out.section("§5 A1: d_i invites d_j (request number 1)");
+    out.section("§5 A1: d_i invites d_j (request number 1, under attach 1)");
     let masked = steps::a1_mask(&me.registered_key, &me.nonce, me.temporary_key.expose());
     let tag = steps::a1_tag(
         &me.registered_key,
         1,
+        ATTACH_NUMBER,
         &me.nonce,
         &masked,
         id_i.as_bytes(),

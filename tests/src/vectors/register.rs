@@ -6,7 +6,7 @@ use sga_schema::{
     RegisterSecret, Registered, Role, SealedId, VERSION,
 };
 
-use super::inputs::{Inputs, end};
+use super::inputs::{ATTACH_NUMBER, Inputs, end};
 use super::lines::Lines;
 use super::made::{encode, inbox_plaintext, pk, seal};
 
@@ -84,8 +84,12 @@ fn registered(inputs: &Inputs, request_hash: &[u8; 32], out: &mut Lines) {
 pub(super) fn attach(inputs: &Inputs, role: Role, out: &mut Lines) {
     let (me, who) = (inputs.end(role), end(role));
     out.section(&format!("§4 Attach of d_{who}, and its answer without items (c = 0)"));
-    let plaintext =
-        encode(&AttachSecret { attach_number: 1, cursor: 0, generation: inputs.generation, accept: Accept::All });
+    let plaintext = encode(&AttachSecret {
+        attach_number: ATTACH_NUMBER,
+        cursor: 0,
+        generation: inputs.generation,
+        accept: Accept::All,
+    });
     out.bytes(&format!("attach {who} plaintext"), &plaintext);
     let sealed = seal(steps::attach(inputs.aead, &me.registered_key, &me.attach_nonce), &plaintext);
     out.bytes(&format!("attach {who} S"), &sealed);

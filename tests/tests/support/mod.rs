@@ -14,39 +14,39 @@ use sga_gateway_core::Settings;
 use sga_schema::{Attach, Inbox, InboxSecret, Profile};
 use sga_tests::sim::{Datagram, Verdict, World};
 
-pub const ALICE: usize = 0;
-pub const BOB: usize = 1;
+pub(crate) const ALICE: usize = 0;
+pub(crate) const BOB: usize = 1;
 
-pub fn id(name: &str) -> DeviceId {
+pub(crate) fn id(name: &str) -> DeviceId {
     DeviceId::new(name.as_bytes()).expect("an id")
 }
 
 /// A request of a device with its answer.
 #[derive(Clone, Debug)]
-pub struct Exchange {
-    pub device: usize,
-    pub path: String,
-    pub request: Vec<u8>,
-    pub code: String,
-    pub answer: Vec<u8>,
+pub(crate) struct Exchange {
+    pub(crate) device: usize,
+    pub(crate) path: String,
+    pub(crate) request: Vec<u8>,
+    pub(crate) code: String,
+    pub(crate) answer: Vec<u8>,
 }
 
 /// An item that a device was sent.
 #[derive(Clone, Debug)]
-pub struct SeenItem {
-    pub device: usize,
-    pub kind: u32,
-    pub body: Vec<u8>,
+pub(crate) struct SeenItem {
+    pub(crate) device: usize,
+    pub(crate) kind: u32,
+    pub(crate) body: Vec<u8>,
 }
 
-pub struct Run {
-    pub world: World,
-    pub exchanges: Vec<Exchange>,
-    pub items: Vec<SeenItem>,
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pub(crate) exchanges: Vec<Exchange>,
+    pub(crate) items: Vec<SeenItem>,
 }
 
 /// A perfect network: both register, agree, exchange keys, and say one thing each.
-pub fn run(profile: Profile) -> Run {
+pub(crate) fn run(profile: Profile) -> Run {
     let mut world = World::new(7, Settings::new(id("gw"), profile));
     world.add("alice", SuiteSet::ALL);
     world.add("bob", SuiteSet::ALL);
@@ -141,14 +141,14 @@ fn items(world: &World, exchanges: &[Exchange], datagrams: &[Datagram]) -> Vec<S
 }
 
 /// The suite of all devices of these runs.
-pub const AEAD: Aead = Aead::AesCcm8;
+pub(crate) const AEAD: Aead = Aead::AesCcm8;
 
 impl Run {
-    pub fn group(&self) -> GroupId {
+    pub(crate) fn group(&self) -> GroupId {
         self.world.gateway.keys().pair.group
     }
 
-    pub fn exchange(&self, device: usize, path: &str, number: usize) -> &Exchange {
+    pub(crate) fn exchange(&self, device: usize, path: &str, number: usize) -> &Exchange {
         self.exchanges
             .iter()
             .filter(|exchange| exchange.device == device && exchange.path == path && exchange.code.starts_with('2'))
@@ -156,13 +156,13 @@ impl Run {
             .expect("it was sent and answered")
     }
 
-    pub fn item(&self, device: usize, kind: u32) -> &[u8] {
+    pub(crate) fn item(&self, device: usize, kind: u32) -> &[u8] {
         let item = self.items.iter().find(|item| item.device == device && item.kind == kind);
         &item.expect("it was delivered").body
     }
 
     /// The ephemeral R of a device, found in its random stream by what it makes.
-    pub fn ephemeral(&self, device: usize, n: &Element) -> Seed {
+    pub(crate) fn ephemeral(&self, device: usize, n: &Element) -> Seed {
         let mut rng = ChaCha12Rng::from_seed(self.world.devices[device].seed);
         let mut stream = vec![0; 4_096];
         rng.fill_bytes(&mut stream);

@@ -231,6 +231,7 @@ impl World {
 
 pub(crate) fn sign_a1(dev: &Dev, a1: &mut A1, gateway: &[u8]) {
     let (i, j) = (a1.id_i, a1.id_j);
-    let (number, cid) = (a1.request_number, a1.suite.id());
-    a1.tag = steps::a1_tag(&dev.key(), number, &a1.nonce_i, &a1.masked, i.as_bytes(), j.as_bytes(), cid, gateway);
+    let (number, attach, cid) = (a1.request_number, dev.attach_number, a1.suite.id());
+    a1.tag =
+        steps::a1_tag(&dev.key(), number, attach, &a1.nonce_i, &a1.masked, i.as_bytes(), j.as_bytes(), cid, gateway);
 }

@@ -40,6 +40,7 @@ impl File {
         let tag = steps::a1_tag(
             &k_d,
             a1.request_number,
+            crate::vectors::inputs::ATTACH_NUMBER,
             &a1.nonce_i,
             &a1.masked,
             a1.id_i.as_bytes(),
