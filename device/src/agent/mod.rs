@@ -64,6 +64,7 @@ pub struct Agent {
     changed: bool,
     notices: VecDeque<Notice>,
     block_szx: Option<u8>,
+    last_step: Now,
     /// The last package that came over the network.
     package: Option<Vec<u8>>,
     /// Registration requests are not sent but put here.
@@ -95,6 +96,7 @@ impl Agent {
             changed: false,
             notices: VecDeque::new(),
             block_szx: None,
+            last_step: Now::ZERO,
             package: None,
             held: None,
         }
@@ -272,6 +274,7 @@ impl Agent {
             let mut sink = notice::sink(received, notices, kept, changed);
             let handled = device.handle_response(response.code.0, &mut response.payload, &mut sink);
             drop(sink);
+            self.date_steps(now, now.saturating_sub(flight.since));
             match handled {
                 Handled::Done => self.failures = 0,
                 Handled::Retry => self.back_off(now, response.max_age),
@@ -281,11 +284,27 @@ impl Agent {
                 let Self { device, received, notices, kept, changed, .. } = self;
                 let mut sink = notice::sink(received, notices, kept, changed);
                 device.handle_notification(&mut response.payload, &mut sink);
+                drop(sink);
+                self.date_steps(now, Duration::ZERO);
             }
             if ends {
                 self.observation_over();
             }
         }
+    }
+
+    /// Says of steps just reported how long they took.
+    fn date_steps(&mut self, now: Now, exchange: Duration) {
+        for notice in self.notices.iter_mut().rev() {
+            match notice {
+                Notice::Step { code, took, .. } if took.is_zero() => {
+                    *took = if *code == 0 { now.saturating_sub(self.last_step) } else { exchange };
+                }
+                Notice::Step { .. } | Notice::Exchange { .. } => break,
+                _ => {}
+            }
+        }
+        self.last_step = now;
     }
 
     fn take_failure(&mut self, now: Now, id: ExchangeId, error: sga_coap::ExchangeError) {

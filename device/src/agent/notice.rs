@@ -36,6 +36,8 @@ pub enum Notice {
         sent_len: usize,
         /// Bytes of the answer's payload or of the item's body.
         received_len: usize,
+        /// From the request to its answer; for an item, since the step before.
+        took: Duration,
     },
     /// A package was taken.
     Package {
@@ -116,7 +118,7 @@ pub(super) fn sink(
 fn plain(event: &Event<'_>) -> Option<Notice> {
     Some(match *event {
         Event::StepDone { step, peer, code, sent_len, received_len } => {
-            Notice::Step { step, peer, code, sent_len, received_len }
+            Notice::Step { step, peer, code, sent_len, received_len, took: Duration::ZERO }
         }
         Event::PackageAccepted { pin, pinned } => Notice::Package { pin, pinned },
         Event::Registered => Notice::Registered,

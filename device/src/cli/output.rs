@@ -61,10 +61,10 @@ impl Output {
                     "code": code.to_string(), "out": sent_len, "in": received_len, "ms": took.as_secs_f64() * 1e3,
                 })
             }
-            Notice::Step { step, peer, code, sent_len, received_len } => json!({
+            Notice::Step { step, peer, code, sent_len, received_len, took } => json!({
                 "event": "step", "step": step.to_string(), "what": step_text(*step), "peer": peer.to_string(),
                 "code": if *code == 0 { "item".to_owned() } else { Code(*code).to_string() },
-                "out": sent_len, "in": received_len,
+                "out": sent_len, "in": received_len, "ms": took.as_secs_f64() * 1e3,
             }),
             Notice::Package { pin, pinned } => json!({ "event": "package", "pin": hex::encode(pin), "pinned": pinned }),
             Notice::Registered => json!({ "event": "registered" }),

@@ -1,5 +1,6 @@
 //! What the demo does, in order.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -11,16 +12,24 @@ use super::scan::{Needle, scan};
 /// How long each command may take.
 const TIMEOUT_S: &str = "60";
 
+/// The paper's steps as the two ends see them; B4 and B5 are the gateway's own.
+const STEPS: [&str; 10] = ["A1", "A2", "A3", "A4", "A5", "B1", "B2", "B3", "B6", "B7"];
+
 struct Show {
     json: bool,
 }
 
 impl Show {
+    /// One line; nobody reading on is no reason to fail.
+    fn line(line: &str) {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+
     fn say(&self, text: &str) {
         if self.json {
-            println!("{}", serde_json::json!({ "event": "say", "text": text }));
+            Self::line(&serde_json::json!({ "event": "say", "text": text }).to_string());
         } else {
-            println!("{text}");
+            Self::line(text);
         }
     }
 
@@ -32,12 +41,12 @@ impl Show {
         if self.json {
             let mut event = event.clone();
             event["device"] = device.into();
-            println!("{event}");
+            Self::line(&event.to_string());
             return;
         }
         let text = |name: &str| event[name].as_str().unwrap_or("").to_owned();
         let bytes = |name: &str| event[name].as_u64().map_or(String::new(), |bytes| format!("{bytes} B"));
-        println!(
+        Self::line(&format!(
             "  {:<12} {device:<6} {:<30} {:>5} {:>7} out {:>7} in {:>8.1} ms",
             text("step"),
             text("what"),
@@ -45,7 +54,7 @@ impl Show {
             bytes("out"),
             bytes("in"),
             event["ms"].as_f64().unwrap_or(0.0),
-        );
+        ));
     }
 }
 
@@ -101,19 +110,22 @@ impl Demo<'_> {
         self.show.say("\nnegotiation A1–A5 (4.3) and key exchange B1–B7 (4.4)");
         let mut bob = process::device(&self.b, &["listen", "--count", "2", "--timeout", TIMEOUT_S, "--accept", "all"])?;
         bob.until("attached", |_| {})?;
-        let bob = std::thread::scope(|scope| {
-            let show = &self.show;
+        let (bob, mut steps) = std::thread::scope(|scope| {
             let listener = scope.spawn(move || -> Result<(Running, Vec<Value>), String> {
                 let mut seen = Vec::new();
                 bob.until("established", |event| seen.push(event.clone()))?;
-                seen.iter().for_each(|event| show.step("bob", event));
                 Ok((bob, seen))
             });
             let args = ["connect", "bob", "--suite", &self.options.suite, "--timeout", TIMEOUT_S];
-            process::device(&self.a, &args)?.finish(|event| show.step("alice", event))?;
-            listener.join().map_err(|_| "the listener panicked".to_owned())?
-        })?
-        .0;
+            let mut steps = Vec::new();
+            process::device(&self.a, &args)?.finish(|event| steps.push(("alice", event.clone())))?;
+            let (bob, seen) = listener.join().map_err(|_| "the listener panicked".to_owned())??;
+            steps.extend(seen.into_iter().map(|event| ("bob", event)));
+            Ok::<_, String>((bob, steps))
+        })?;
+        // Both worked at the same time; the paper's order is easier to follow than two clocks.
+        steps.sort_by_key(|(_, event)| STEPS.iter().position(|step| event["step"] == **step).unwrap_or(STEPS.len()));
+        steps.iter().for_each(|(device, event)| self.show.step(device, event));
         self.show.say("\nmessages (4.5), bob listening");
         self.send("a", "b", "21.5 °C in the cold store")?;
         self.send("a", "b", "door open since 07:31")?;
