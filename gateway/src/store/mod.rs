@@ -6,6 +6,8 @@
 
 mod engine;
 mod seal;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub(crate) use engine::open;
