@@ -337,3 +337,46 @@ fn represent(
     let sealed = key.seal(&mut plaintext, len).expect("the buffer has room for the tag");
     encoded(&Inbox { counter, sealed: &plaintext[..sealed] })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(port: u16, observing: bool) -> Attachment {
+        Attachment {
+            nonce: [0; 8],
+            request_hash: [0; 32],
+            peer: SocketAddr::from(([127, 0, 0, 1], port)),
+            token: Token::new(&[1]).expect("short"),
+            observing,
+            counter: 0,
+            block_bytes: 1_024,
+            sent_up_to: 0,
+            outstanding: false,
+            building: false,
+            used: 0,
+        }
+    }
+
+    #[test]
+    fn the_longest_unused_attachment_makes_room() {
+        let mut attachments = Attachments::new();
+        attachments.capacity = 8;
+        for device in 0..100 {
+            attachments.insert(device, attachment(device as u16, true));
+            assert!(attachments.get(0).is_some(), "the one in use stays");
+            assert!(attachments.by_device.len() <= 8 && attachments.by_observer.len() <= 8);
+        }
+    }
+
+    #[test]
+    fn an_observer_is_told_nothing_more_once_it_is_gone() {
+        let mut attachments = Attachments::new();
+        attachments.insert(1, attachment(1, true));
+        assert_eq!(attachments.may_notify(1), Some(0));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        attachments.stop_observing(peer, Token::new(&[1]).expect("short"));
+        assert_eq!(attachments.may_notify(1), None);
+        assert!(attachments.get(1).is_some(), "it may still acknowledge");
+    }
+}

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 /// Requests that wait for a load, a job or a commit, in all. One costs about 2 KiB; more than this is a store that has stopped.
-pub const TASKS_MAX: usize = 4_096;
+/// Fewer than the endpoint lets wait, so that 4.29 is said here, with a reason.
+pub const TASKS_MAX: usize = 2_048;
 
 /// Tasks that wait for one device, session or pair. A device has one request in flight (NSTART 1); the rest is slack for retries.
 pub const WAITERS_MAX: usize = 16;
