@@ -1,0 +1,164 @@
+//! Both programs as processes: what their commands do, and how they fail.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+fn program(role: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sga-demo"));
+    command.arg(role).stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+struct Gateway {
+    child: Child,
+    url: String,
+    folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    fn start(enrol: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut child = program("__gateway")
+            .args(["run", "--listen", "127.0.0.1:0", "--enrol", enrol, "--data"])
+            .arg(folder.path().join("gateway"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+        let url = format!("coap://{}", line.trim().strip_prefix("listening on ").expect("it says where"));
+        Self { child, url, folder }
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn device(&self, name: &str, args: &[&str]) -> Output {
+        program("__device").arg("--state").arg(self.state(name)).args(args).output().expect("starts")
+    }
+
+    fn register(&self, name: &str) {
+        done(&self.device(name, &["register", "--gateway", &self.url, "--id", name]));
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn done(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn fails(output: &Output, code: i32, reason: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(reason), "{said}");
+}
+
+/// A device that listens, ready.
+struct Listener {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Listener {
+    fn start(state: &Path, args: &[&str]) -> Self {
+        let mut child = program("__device")
+            .args(["--json", "--state"])
+            .arg(state)
+            .arg("listen")
+            .args(args)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        let mut listener = Self { child, lines };
+        listener.until("attached");
+        listener
+    }
+
+    fn until(&mut self, event: &str) -> serde_json::Value {
+        let mut line = String::new();
+        while self.lines.read_line(&mut line).expect("readable") > 0 {
+            let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            if value["event"] == event {
+                return value;
+            }
+            line.clear();
+        }
+        panic!("it ended without {event}");
+    }
+
+    fn end(&mut self) {
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).expect("readable");
+        assert!(self.child.wait().expect("ended").success());
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn commands_end_with_the_code_and_the_reason_that_fit() {
+    let gateway = Gateway::start("open");
+    fails(&gateway.device("alice", &["status"]), 1, "register");
+    fails(&gateway.device("alice", &["register", "--gateway", "nowhere", "--id", "alice"]), 1, "coap://");
+    fails(&gateway.device("alice", &["register", "--gateway", &gateway.url, "--id", ""]), 2, "--id");
+    fails(&gateway.device("alice", &["register", "--gateway", &gateway.url, "--pin", "12", "--id", "a"]), 2, "32 hex");
+    gateway.register("alice");
+    gateway.register("bob");
+    gateway.register("alice");
+    fails(&gateway.device("mallory", &["register", "--gateway", &gateway.url, "--id", "alice"]), 1, "taken");
+    let wrong_pin = ["register", "--gateway", &gateway.url, "--id", "carol", "--pin", &"0".repeat(32)];
+    fails(&gateway.device("carol", &wrong_pin), 1, "another gateway");
+    fails(&gateway.device("alice", &["connect", "nobody"]), 1, "no device of that name");
+    fails(&gateway.device("alice", &["connect", "alice"]), 1, "own id");
+    fails(&gateway.device("alice", &["send", "bob", "hello"]), 1, "connect bob");
+    fails(&gateway.device("alice", &["connect", "bob", "--timeout", "1"]), 3, "bob did not answer");
+    fails(&gateway.device("alice", &["listen", "--count", "1", "--timeout", "1"]), 3, "not enough");
+    fails(&gateway.device("alice", &["send", "bob", &"x".repeat(8_193)]), 1, "8192");
+    let _working = Listener::start(&gateway.state("bob"), &["--timeout", "30"]);
+    fails(&gateway.device("bob", &["connect", "alice"]), 1, "another sga-device");
+}
+
+#[test]
+fn only_who_knows_the_token_registers() {
+    let gateway = Gateway::start("token");
+    let token = std::fs::read_to_string(gateway.state("gateway").join("enrol.token")).expect("made");
+    let with = |name: &str, token: &str| {
+        gateway.device(name, &["register", "--gateway", &gateway.url, "--id", name, "--token", token])
+    };
+    fails(&gateway.device("a", &["register", "--gateway", &gateway.url, "--id", "a"]), 1, "--token");
+    fails(&with("b", &"00".repeat(16)), 1, "--token");
+    done(&with("c", token.trim()));
+}
+
+#[test]
+fn a_whole_session_goes_through_64_byte_blocks_and_refusals_are_heard() {
+    let gateway = Gateway::start("open");
+    gateway.register("alice");
+    gateway.register("bob");
+    let stranger = Listener::start(&gateway.state("bob"), &["--accept", "carol", "--timeout", "30"]);
+    fails(&gateway.device("alice", &["connect", "bob", "--timeout", "20"]), 1, "declined");
+    drop(stranger);
+    let mut bob = Listener::start(&gateway.state("bob"), &["--count", "2", "--block-szx", "2", "--timeout", "30"]);
+    done(&gateway.device("alice", &["--block-szx", "2", "connect", "bob", "--suite", "ascon-aead128"]));
+    let large = "0123456789".repeat(40);
+    for text in ["short", &large] {
+        done(&gateway.device("alice", &["--block-szx", "2", "send", "bob", text]));
+    }
+    assert_eq!(bob.until("text")["text"], "short");
+    assert_eq!(bob.until("text")["text"], large.as_str());
+    bob.end();
+}
