@@ -40,6 +40,13 @@ pub(crate) struct Attachment {
     used: u64,
 }
 
+impl Attachment {
+    /// Each payload under `nonce` has a counter of its own: when they are used up the device has to attach again.
+    fn has_nonces(&self) -> bool {
+        self.counter < u32::MAX
+    }
+}
+
 /// What a commit of an attach leads to.
 #[derive(Debug)]
 pub(crate) struct NewAttachment {
@@ -116,7 +123,7 @@ impl Attachments {
     /// The highest number that an observer was told of, if it may be told more now.
     pub(crate) fn may_notify(&self, device: DeviceIndex) -> Option<u32> {
         let attachment = self.by_device.get(&device)?;
-        let free = attachment.observing && !attachment.outstanding && !attachment.building;
+        let free = attachment.observing && !attachment.outstanding && !attachment.building && attachment.has_nonces();
         free.then_some(attachment.sent_up_to)
     }
 
@@ -190,7 +197,8 @@ impl<R: CryptoRng> Gateway<R> {
         let (peer, token, hash, observe) =
             (task.origin().peer, task.origin().token, task.origin().hash, task.origin().observe);
         let block_bytes = task.origin().block_bytes;
-        let same = self.attachments.get(index).is_some_and(|a| a.request_hash == hash && a.peer == peer);
+        let same =
+            self.attachments.get(index).is_some_and(|a| a.request_hash == hash && a.peer == peer && a.has_nonces());
         if !same {
             return Err(Refusal::NotOpened.into());
         }
@@ -323,9 +331,15 @@ fn represent(
     let limit = room.max(first);
     let mut plaintext = vec![0; limit + OVERHEAD_BYTES];
     let mut writer = ItemsWriter::new(&mut plaintext, limit);
+    let mut written = false;
     for item in items {
-        if !writer.push(item.number, item.kind, &item.body) {
+        if writer.push(item.number, item.kind, &item.body) {
+            written = true;
+        } else if written {
             break;
+        } else {
+            // There is room for the first, so this is no item: the store is damaged. What is behind it still gets through.
+            log::error!("item {} of device {} is damaged and passed over", item.number, device.id);
         }
         attachment.sent_up_to = attachment.sent_up_to.max(item.number);
     }
@@ -367,6 +381,37 @@ mod tests {
             assert!(attachments.get(0).is_some(), "the one in use stays");
             assert!(attachments.by_device.len() <= 8 && attachments.by_observer.len() <= 8);
         }
+    }
+
+    #[test]
+    fn a_damaged_item_is_passed_over_and_the_next_gets_through() {
+        let device = DeviceRecord {
+            id: sga_schema::DeviceId::new(b"d").expect("an id"),
+            registered_key: sga_crypto::Secret::new([7; 32]),
+            suite: sga_schema::Suite::AesCcm8,
+            suites: sga_schema::SuiteSet::ALL,
+            accept: sga_schema::Accept::All,
+            attach_number: 1,
+            request_number: 0,
+            last_invite: None,
+            acknowledged: 0,
+        };
+        let item = |number, body: &[u8]| StoredItem { number, kind: 6, body: body.to_vec(), stored_s: 0 };
+        let mut attachment = attachment(1, true);
+        let bytes = represent(&mut attachment, &device, &[item(1, b"\xff"), item(2, b"\x80")], None);
+        let inbox: Inbox<'_> = sga_schema::decode(&bytes).expect("an inbox");
+        let key = steps::inbox(aead(device.suite), &device.registered_key, &[0; 8], inbox.counter);
+        let plain = open_copy(key, inbox.sealed).expect("under k_d");
+        let secret: sga_schema::InboxSecret<'_> = sga_schema::decode(&plain).expect("items");
+        assert_eq!(secret.items.iter().map(|item| item.number).collect::<Vec<_>>(), [2]);
+        assert_eq!(attachment.sent_up_to, 2);
+    }
+
+    #[test]
+    fn used_up_nonces_end_an_attachment() {
+        let mut attachments = Attachments::new();
+        attachments.insert(1, Attachment { counter: u32::MAX, ..attachment(1, true) });
+        assert_eq!(attachments.may_notify(1), None);
     }
 
     #[test]

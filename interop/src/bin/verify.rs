@@ -67,7 +67,10 @@ fn main() -> ExitCode {
     );
     report.run("build", cargo(&root).args(["build", "--quiet", "--workspace", "--bins"]));
     report.run("tests", cargo(&root).args(["test", "--workspace", "--no-fail-fast"]));
-    report.run("build for the demo", cargo(&root).args(["build", "--quiet", "--release", "--workspace", "--bins"]));
+    report.run(
+        "build for the demo",
+        cargo(&root).args(["build", "--quiet", "--release", "--package", "sga-tests", "--bin", "sga-demo"]),
+    );
     for (profile, suite) in DEMOS {
         report.run(
             &format!("demo --profile {profile} --suite {suite}"),
