@@ -7,7 +7,9 @@
 //! changes nothing; everything is bounded ([`limits`]).
 
 mod answer;
+mod attachments;
 mod cache;
+mod drive;
 mod expiry;
 mod gateway;
 mod inbox;
@@ -19,6 +21,7 @@ mod message;
 mod negotiate;
 mod record;
 mod register;
+mod reply;
 mod route;
 mod settings;
 mod storage;
