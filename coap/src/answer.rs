@@ -204,6 +204,7 @@ impl crate::client::Exchange {
             max_age: message.uint(number::MAX_AGE),
             etag: message.value(number::ETAG).map(<[u8]>::to_vec),
             location_path: message.owned(number::LOCATION_PATH),
+            location_query: message.owned(number::LOCATION_QUERY),
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Config {
     pub observers_max: usize,
     /// Observers of one peer.
     pub observers_max_per_peer: usize,
+    /// An observer that has acknowledged nothing for so long is reported with [`crate::Event::ObserverIdle`].
+    pub observer_idle: Duration,
     /// Addresses remembered as verified.
     pub verified_max: usize,
     /// How long an address stays verified.
@@ -67,6 +69,12 @@ pub struct Config {
     pub known_path: fn(path: &[Vec<u8>]) -> Option<&'static [Code]>,
     /// Whether a resource can be observed; where not, Observe is ignored.
     pub observable: fn(method: Code, path: &[Vec<u8>]) -> bool,
+    /// Whether the application looks at If-Match and If-None-Match here; where not, such a request gets 4.12.
+    pub conditional: fn(method: Code, path: &[Vec<u8>]) -> bool,
+    /// Whether the application answers the same request again as it did before. Where it does, a remembered answer may make
+    /// room as soon as there is need; where not, it is kept for `dedup_protected` and new requests get 5.03 instead.
+    /// GET and FETCH count as such anyway.
+    pub idempotent: fn(method: Code, path: &[Vec<u8>]) -> bool,
 }
 
 impl Default for Config {
@@ -94,6 +102,7 @@ impl Default for Config {
             snapshot_bytes_max: limits::MAX_SNAPSHOT_BYTES,
             observers_max: limits::MAX_OBSERVERS,
             observers_max_per_peer: limits::MAX_OBSERVERS_PER_PEER,
+            observer_idle: limits::OBSERVER_IDLE,
             verified_max: limits::MAX_VERIFIED,
             verified_lifetime: limits::VERIFIED_LIFETIME,
             token_len: 8,
@@ -102,6 +111,8 @@ impl Default for Config {
             needs_verified_address: |_, _| false,
             known_path: |_| None,
             observable: |_, _| false,
+            conditional: |_, _| false,
+            idempotent: |_, _| false,
         }
     }
 }

@@ -77,8 +77,6 @@ pub enum Deadline {
 pub enum NotifyError {
     /// There is no such observer.
     Unknown,
-    /// The last notification has not been acknowledged; wait for its event and send the newest state then.
-    Busy,
 }
 
 /// Why a request was not accepted.
@@ -96,7 +94,6 @@ impl fmt::Display for NotifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             NotifyError::Unknown => "no such observer",
-            NotifyError::Busy => "the last notification is not acknowledged yet",
         })
     }
 }
@@ -226,12 +223,7 @@ impl<R: Rng> Endpoint<R> {
 
     fn handle_ack(&mut self, now: Now, peer: SocketAddr, mid: u16) {
         match self.stop_retransmitting((peer, mid)) {
-            Some(Purpose::Notification { token, id }) => {
-                if let Some(observer) = self.observers.get_mut(&(peer, token)) {
-                    observer.outstanding = None;
-                }
-                self.events.push_back(Event::NotificationAcked { peer, token, id });
-            }
+            Some(Purpose::Notification { token, id }) => self.notification_acked(now, peer, token, id),
             Some(Purpose::Exchange(id)) => self.await_separate(now, id),
             Some(Purpose::Separate) => {}
             None => log::debug!("{peer}: unsolicited ACK {mid}"),
@@ -243,7 +235,10 @@ impl<R: Rng> Endpoint<R> {
             Some(Purpose::Notification { token, .. }) => self.observer_gone(peer, token, GoneReason::Reset),
             Some(Purpose::Exchange(id)) => self.fail(now, id, ExchangeError::Reset),
             Some(Purpose::Separate) => log::debug!("{peer}: our separate response {mid} was reset"),
-            None => log::debug!("{peer}: unsolicited RST {mid}"),
+            None => match self.observers.by_non(peer, mid) {
+                Some(token) => self.observer_gone(peer, token, GoneReason::Reset),
+                None => log::debug!("{peer}: unsolicited RST {mid}"),
+            },
         }
     }
 
@@ -266,6 +261,7 @@ impl<R: Rng> Endpoint<R> {
             self.snapshots.next_expiry(),
             self.echo.next_expiry(),
             self.client.seen.next_expiry(),
+            self.observers.next_idle(),
         ];
         let expiry = expiries.into_iter().flatten().min().map(|time| (time, Deadline::Expiry));
         self.timers.first().copied().into_iter().chain(expiry).min()
@@ -294,9 +290,15 @@ impl<R: Rng> Endpoint<R> {
         self.snapshots.expire(now);
         self.echo.expire(now);
         while self.client.seen.pop_expired(now).is_some() {}
+        while let Some((peer, token)) = self.observers.pop_idle(now, &self.config) {
+            self.events.push_back(Event::ObserverIdle { peer, token });
+        }
     }
 
     fn retransmit(&mut self, now: Now, peer: SocketAddr, mid: u16) {
+        if self.send_newer(now, peer, mid) {
+            return;
+        }
         match self.outgoing.due(now, &(peer, mid)) {
             Some(Due::Again { bytes, due }) => {
                 self.timers.insert((due, Deadline::Retransmit { peer, mid }));

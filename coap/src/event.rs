@@ -32,7 +32,15 @@ pub enum Event {
         /// Why.
         reason: GoneReason,
     },
-    /// An observer acknowledged a notification; the next may be sent.
+    /// An observer has acknowledged nothing for [`crate::Config::observer_idle`]. Send it the current state, confirmably:
+    /// if it is gone, [`Event::ObserverGone`] follows.
+    ObserverIdle {
+        /// Its address.
+        peer: SocketAddr,
+        /// The token of its registration.
+        token: Token,
+    },
+    /// An observer acknowledged a notification. One that a newer one replaced, or that went non-confirmable, is never reported.
     NotificationAcked {
         /// Its address.
         peer: SocketAddr,

@@ -4,7 +4,7 @@
 //! thread or global random source, so that a whole network of endpoints runs in simulated time from one seed.
 //!
 //! Covers RFC 7252 (messages, retransmission, duplicates), RFC 7641 (observe), RFC 7959 (block-wise),
-//! RFC 9175 (Echo and Request-Tag), RFC 7967 (No-Response), RFC 8132 (FETCH, PATCH, iPATCH), RFC 8516 (4.29),
+//! RFC 6690 ([discovery](link_format)), RFC 9175 (Echo and Request-Tag), RFC 7967 (No-Response), RFC 8132 (FETCH, PATCH, iPATCH), RFC 8516 (4.29),
 //! RFC 8768 (Hop-Limit, tolerated) and RFC 9290 (problem details).
 //!
 //! Guarantees: no input makes it panic; every table is bounded ([`limits`]); a confirmable request is handed to the
@@ -24,6 +24,7 @@ mod endpoint;
 mod event;
 mod expiry;
 pub mod limits;
+pub mod link_format;
 mod message;
 mod observers;
 mod option;

@@ -52,6 +52,12 @@ pub const MAX_OBSERVERS: usize = 65_536;
 /// Observers of one peer.
 pub const MAX_OBSERVERS_PER_PEER: usize = 16;
 
+/// How long an observer may go without acknowledging anything before the application is asked to send it the current state
+/// confirmably (RFC 7641 §4.5: at least every 24 hours).
+pub const OBSERVER_IDLE: Duration = Duration::from_secs(24 * 3600);
+/// Notifications in a row that may go non-confirmable; then one is confirmable, so that an observer that left is found out.
+pub const MAX_UNPROVEN_NOTIFICATIONS: u32 = 8;
+
 /// Addresses remembered as verified; the oldest makes room and has to answer an Echo again.
 pub const MAX_VERIFIED: usize = 65_536;
 /// How long an address stays verified after it last proved itself. Short enough that a NAT binding handed to

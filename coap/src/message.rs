@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
+use sha2::{Digest, Sha256};
+
 use crate::code::Code;
 use crate::event::RequestId;
+use crate::limits;
 use crate::token::Token;
 
 /// `application/concise-problem-details+cbor` (RFC 9290).
@@ -32,6 +35,11 @@ pub struct IncomingRequest {
     pub observe: Option<u32>,
     /// ETags that the client holds.
     pub etags: Vec<Vec<u8>>,
+    /// If-Match: the ETags of which one must be that of the current state; an empty one stands for any state at all.
+    /// Where [`crate::Config::conditional`] says so, the application answers 4.12 if none is.
+    pub if_match: Vec<Vec<u8>>,
+    /// If-None-Match: there must be no such resource yet; else 4.12.
+    pub if_none_match: bool,
     /// The body, assembled.
     pub payload: Vec<u8>,
     /// Whether the address has shown that it receives what is sent to it.
@@ -71,6 +79,10 @@ pub struct Response {
     pub etag: Option<Vec<u8>>,
     /// Location-Path segments.
     pub location_path: Vec<String>,
+    /// Location-Query parts.
+    pub location_query: Vec<String>,
+    /// Notifications only: sent confirmably. Without, most go non-confirmable, and every few are confirmable all the same.
+    pub confirmable: bool,
     /// The body; cut into blocks where needed.
     pub payload: Vec<u8>,
 }
@@ -85,6 +97,8 @@ impl Response {
             observe: false,
             etag: None,
             location_path: Vec::new(),
+            location_query: Vec::new(),
+            confirmable: true,
             payload: Vec::new(),
         }
     }
@@ -129,6 +143,29 @@ impl Response {
         self.location_path = segments.into_iter().map(Into::into).collect();
         self
     }
+
+    /// Sets Location-Query.
+    pub fn with_location_query<S: Into<String>>(mut self, parts: impl IntoIterator<Item = S>) -> Response {
+        self.location_query = parts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets an ETag made from the body, so that a client that holds it is told so in place of getting it again.
+    pub fn with_hashed_etag(self) -> Response {
+        let etag = etag_of(&self.payload);
+        self.with_etag(etag)
+    }
+
+    /// A notification that may be lost: the next will tell.
+    pub fn non_confirmable(mut self) -> Response {
+        self.confirmable = false;
+        self
+    }
+}
+
+/// A short hash: equal bodies have equal ETags across requests and restarts.
+pub(crate) fn etag_of(payload: &[u8]) -> Vec<u8> {
+    Sha256::digest(payload).iter().copied().take(limits::ETAG_LEN).collect()
 }
 
 /// Appends a CBOR text string, cut to 255 bytes: a problem is to be read by people, in one datagram.
@@ -232,4 +269,6 @@ pub struct IncomingResponse {
     pub etag: Option<Vec<u8>>,
     /// Location-Path segments.
     pub location_path: Vec<Vec<u8>>,
+    /// Location-Query parts.
+    pub location_query: Vec<Vec<u8>>,
 }

@@ -1,11 +1,14 @@
 //! Who observes what (RFC 7641, server side). What a change is, and when to tell, is the application's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use crate::Now;
 use crate::config::Config;
+use crate::event::NotificationId;
 use crate::snapshot::Resource;
 use crate::token::Token;
+use crate::wire::Message;
 
 pub(crate) type Key = (SocketAddr, Token);
 
@@ -18,18 +21,42 @@ pub(crate) struct Observer {
     pub(crate) datagram_len: usize,
     /// Message ID of the notification that is not acknowledged yet.
     pub(crate) outstanding: Option<u16>,
+    /// A newer state: it takes the place of the outstanding one when that is due again, or follows its acknowledgement.
+    pub(crate) newer: Option<(NotificationId, Message)>,
+    /// Message ID of the last notification that went non-confirmable: a Reset may answer it.
+    pub(crate) last_non: Option<u16>,
+    /// Notifications that went non-confirmable since the last acknowledgement.
+    pub(crate) unproven: u32,
+    /// When it will not have proved for too long that it is there.
+    idle_at: Now,
+}
+
+impl Observer {
+    pub(crate) fn new(resource: Resource, szx: Option<u8>, datagram_len: usize) -> Observer {
+        Observer {
+            resource,
+            szx,
+            datagram_len,
+            outstanding: None,
+            newer: None,
+            last_non: None,
+            unproven: 0,
+            idle_at: Now::ZERO,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Observers {
     table: BTreeMap<Key, Observer>,
+    idle: BTreeSet<(Now, Key)>,
     /// One for all observers, so that it also rises across a renewed registration.
     sequence: u32,
 }
 
 impl Observers {
     pub(crate) fn new() -> Observers {
-        Observers { table: BTreeMap::new(), sequence: 0 }
+        Observers { table: BTreeMap::new(), idle: BTreeSet::new(), sequence: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -44,13 +71,45 @@ impl Observers {
 
     /// `false` when there is no room.
     #[must_use]
-    pub(crate) fn insert(&mut self, key: Key, observer: Observer, config: &Config) -> bool {
+    pub(crate) fn insert(&mut self, now: Now, key: Key, observer: Observer, config: &Config) -> bool {
         let own = self.table.range((key.0, Token::default())..).take_while(|(other, _)| other.0 == key.0).count();
         if self.table.len() >= config.observers_max || own >= config.observers_max_per_peer {
             return false;
         }
+        self.remove(&key);
         self.table.insert(key, observer);
+        self.heard(now, &key, config);
         true
+    }
+
+    /// An observer has shown that it is there.
+    pub(crate) fn heard(&mut self, now: Now, key: &Key, config: &Config) {
+        if let Some(observer) = self.table.get_mut(key) {
+            self.idle.remove(&(observer.idle_at, *key));
+            observer.idle_at = now + config.observer_idle;
+            observer.unproven = 0;
+            self.idle.insert((observer.idle_at, *key));
+        }
+    }
+
+    /// The next observer that has been silent for too long; asked for again only after as long again.
+    pub(crate) fn pop_idle(&mut self, now: Now, config: &Config) -> Option<Key> {
+        let &(at, key) = self.idle.first()?;
+        if at > now {
+            return None;
+        }
+        self.heard(now, &key, config);
+        Some(key)
+    }
+
+    pub(crate) fn next_idle(&self) -> Option<Now> {
+        self.idle.first().map(|(at, _)| *at)
+    }
+
+    /// The observer whose non-confirmable notification had this message ID.
+    pub(crate) fn by_non(&self, peer: SocketAddr, mid: u16) -> Option<Token> {
+        let mut own = self.table.range((peer, Token::default())..).take_while(|(key, _)| key.0 == peer);
+        own.find(|(_, observer)| observer.last_non == Some(mid)).map(|(key, _)| key.1)
     }
 
     pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut Observer> {
@@ -58,6 +117,8 @@ impl Observers {
     }
 
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Observer> {
-        self.table.remove(key)
+        let observer = self.table.remove(key)?;
+        self.idle.remove(&(observer.idle_at, *key));
+        Some(observer)
     }
 }

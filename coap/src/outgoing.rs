@@ -28,7 +28,7 @@ pub(crate) struct Waiting {
     pub(crate) due: Now,
     timeout: Duration,
     /// Retransmissions left.
-    left: u32,
+    pub(crate) left: u32,
 }
 
 /// What to do when a message is due.
@@ -88,6 +88,21 @@ impl Outgoing {
 
     pub(crate) fn remove(&mut self, key: &(SocketAddr, u16)) -> Option<Waiting> {
         self.waiting.remove(key)
+    }
+
+    /// Another message goes in place of one whose time has come, on what is left of its attempts. When it is due again.
+    pub(crate) fn supersede(
+        &mut self,
+        now: Now,
+        old: (SocketAddr, u16),
+        mid: u16,
+        (purpose, bytes): (Purpose, Vec<u8>),
+    ) -> Option<Now> {
+        let Waiting { timeout, left, .. } = self.waiting.remove(&old)?;
+        let timeout = timeout * 2;
+        let due = now + timeout;
+        self.waiting.insert((old.0, mid), Waiting { purpose, bytes, due, timeout, left: left.saturating_sub(1) });
+        Some(due)
     }
 
     /// The time of a message has come.

@@ -138,7 +138,7 @@ impl<R: Rng> Endpoint<R> {
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "answer too large", "");
         }
         let mut frame = self.frame(now, to);
-        frame.observe = self.register(to, &response);
+        frame.observe = self.register(now, to, &response);
         if frame.observe.is_none() {
             shape::revalidate(&mut response, &to.etags);
         }
@@ -166,20 +166,15 @@ impl<R: Rng> Endpoint<R> {
     }
 
     /// Makes the requester an observer when it asked to and the application agreed.
-    fn register(&mut self, to: &ReplyTo, response: &Response) -> Option<u32> {
+    fn register(&mut self, now: Now, to: &ReplyTo, response: &Response) -> Option<u32> {
         if !(to.registers && response.observe && response.code.is_success()) {
             return None;
         }
-        let observer = Observer {
-            resource: to.resource.clone()?,
-            szx: to.block2.map(|block| block.szx),
-            datagram_len: to.datagram_len,
-            outstanding: None,
-        };
+        let observer = Observer::new(to.resource.clone()?, to.block2.map(|block| block.szx), to.datagram_len);
         // Two registrations with one token may have waited at once: the later answer stands, and no event follows,
         // since the application would take it for the end of this one.
         self.forget_observer(to.peer, &to.token);
-        if self.observers.insert((to.peer, to.token), observer, &self.config) {
+        if self.observers.insert(now, (to.peer, to.token), observer, &self.config) {
             return Some(self.observers.next_sequence());
         }
         log::debug!("{}: no room for an observer", to.peer);
@@ -192,7 +187,9 @@ impl<R: Rng> Endpoint<R> {
     fn send_reply(&mut self, now: Now, to: &ReplyTo, mut message: Message) {
         let key = (to.peer, to.mid);
         let class = message.code.class();
-        let evictable = if to.protect { now + self.config.dedup_protected } else { now };
+        // A refusal has changed nothing, so that it may be made anew.
+        let protect = to.protect && class == 2 && message.code != Code::CONTINUE;
+        let evictable = if protect { now + self.config.dedup_protected } else { now };
         // 2.31 is part of a transfer that would stall without it.
         if to.no_response & (1 << class.saturating_sub(1)) != 0 && message.code != Code::CONTINUE {
             let ack = if to.confirmable { Message::empty(Kind::Ack, to.mid).encode() } else { Vec::new() };
@@ -229,7 +226,8 @@ impl<R: Rng> Endpoint<R> {
         self.config.max_retransmit.min(sends.saturating_sub(1) as u32)
     }
 
-    /// Sends a notification, confirmable. A code that is not 2.xx ends the observation with it.
+    /// Sends a notification, or keeps it until the one before is acknowledged or due again: there is one under way at a time,
+    /// and what is sent is always the newest. A code that is not 2.xx ends the observation with it.
     pub fn notify(
         &mut self,
         now: Now,
@@ -239,15 +237,13 @@ impl<R: Rng> Endpoint<R> {
     ) -> Result<NotificationId, NotifyError> {
         let limit_len = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?.datagram_len;
         let limit = self.limit(now, peer, limit_len);
-        let observer = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?;
-        if observer.outstanding.is_some() {
-            return Err(NotifyError::Busy);
-        }
         if response.payload.len() > self.config.max_body {
             log::error!("{peer}: a notification of {} bytes is too large to send", response.payload.len());
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "notification too large", "");
         }
+        let observer = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?;
         let (resource, szx) = (observer.resource.clone(), observer.szx);
+        let may_be_lost = !response.confirmable && observer.unproven < limits::MAX_UNPROVEN_NOTIFICATIONS;
         let last = !response.code.is_success();
         let frame = Frame {
             token: *token,
@@ -266,22 +262,89 @@ impl<R: Rng> Endpoint<R> {
             // The observer's address is no longer known to receive: tell it to ask again.
             Shaped::DoesNotFit | Shaped::PastEnd => Message::new(Kind::Con, Code::UNAUTHORIZED, 0, *token),
         };
-        Ok(self.send_notification(now, peer, message, limit_len))
+        let id = NotificationId(self.next_id());
+        let verified = self.echo.is_verified(now, peer);
+        match self.observers.get_mut(&(peer, *token)) {
+            Some(observer) if observer.outstanding.is_some() => observer.newer = Some((id, message)),
+            // To an address that may not be the observer's own only what has to be acknowledged goes.
+            Some(_) if may_be_lost && verified && message.code.is_success() => {
+                self.send_unproven(now, peer, message);
+            }
+            _ => self.send_notification(now, peer, id, message),
+        }
+        Ok(id)
     }
 
-    fn send_notification(&mut self, now: Now, peer: SocketAddr, mut message: Message, len: usize) -> NotificationId {
-        let id = NotificationId(self.next_id());
+    fn send_notification(&mut self, now: Now, peer: SocketAddr, id: NotificationId, mut message: Message) {
         let token = message.token;
+        let len = self.observers.get_mut(&(peer, token)).map_or(0, |observer| observer.datagram_len);
         message.kind = Kind::Con;
         message.mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
         let again = self.retransmissions(now, peer, len, message.encode().len());
         self.send_confirmable(now, peer, &message, Purpose::Notification { token, id }, again);
+        self.notification_sent(peer, &message);
+    }
+
+    fn notification_sent(&mut self, peer: SocketAddr, message: &Message) {
         if !message.code.is_success() {
-            self.observers.remove(&(peer, token));
-        } else if let Some(observer) = self.observers.get_mut(&(peer, token)) {
+            self.observers.remove(&(peer, message.token));
+        } else if let Some(observer) = self.observers.get_mut(&(peer, message.token)) {
             observer.outstanding = Some(message.mid);
         }
-        id
+    }
+
+    fn send_unproven(&mut self, now: Now, peer: SocketAddr, mut message: Message) {
+        message.kind = Kind::Non;
+        message.mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
+        if let Some(observer) = self.observers.get_mut(&(peer, message.token)) {
+            observer.last_non = Some(message.mid);
+            observer.unproven += 1;
+        }
+        self.transmit(peer, message.encode());
+    }
+
+    /// An observer acknowledged a notification: the newer state that waits, if any, goes out.
+    pub(crate) fn notification_acked(&mut self, now: Now, peer: SocketAddr, token: Token, id: NotificationId) {
+        self.observers.heard(now, &(peer, token), &self.config);
+        let newer = self.observers.get_mut(&(peer, token)).and_then(|observer| {
+            observer.outstanding = None;
+            observer.newer.take()
+        });
+        self.events.push_back(Event::NotificationAcked { peer, token, id });
+        if let Some((id, message)) = newer {
+            self.send_notification(now, peer, id, message);
+        }
+    }
+
+    /// A notification is due again: if there is a newer state, that goes in its place, on what is left of the old one's
+    /// attempts (RFC 7641 §4.5.2). Whether it did.
+    pub(crate) fn send_newer(&mut self, now: Now, peer: SocketAddr, mid: u16) -> bool {
+        let Some(waiting) = self.outgoing.get(&(peer, mid)) else {
+            return false;
+        };
+        let Purpose::Notification { token, .. } = waiting.purpose else {
+            return false;
+        };
+        let (left, old_len) = (waiting.left, waiting.bytes.len());
+        let verified = self.echo.is_verified(now, peer);
+        let Some(observer) = self.observers.get_mut(&(peer, token)) else {
+            return false;
+        };
+        // What an unverified address may be sent was reckoned by the length of the old one.
+        let fits = |newer: &Message| verified || newer.encode().len() <= old_len;
+        let Some((id, mut message)) = observer.newer.take_if(|(_, newer)| left > 0 && fits(newer)) else {
+            return false;
+        };
+        message.kind = Kind::Con;
+        message.mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
+        let bytes = message.encode();
+        let purpose = Purpose::Notification { token, id };
+        if let Some(due) = self.outgoing.supersede(now, (peer, mid), message.mid, (purpose, bytes.clone())) {
+            self.timers.insert((due, Deadline::Retransmit { peer, mid: message.mid }));
+            self.transmit(peer, bytes);
+        }
+        self.notification_sent(peer, &message);
+        true
     }
 
     /// Forgets an observer without telling it; it learns from Reset or silence. No event follows.

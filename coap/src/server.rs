@@ -36,11 +36,13 @@ impl<R: Rng> Endpoint<R> {
             method: message.code,
             path: message.owned(number::URI_PATH),
             query: message.owned(number::URI_QUERY),
+            body: None,
         };
+        to.protect = !message.code.is_safe() && !(self.config.idempotent)(message.code, &resource.path);
         to.block2 = message.value(number::BLOCK2).and_then(BlockValue::parse);
         let block1 = message.value(number::BLOCK1).and_then(BlockValue::parse);
         to.resource = Some(resource.clone());
-        if self.serve_follow_up(now, &to, block1) {
+        if self.serve_follow_up(now, &to, block1, &message.payload) {
             return;
         }
         let starts = block1.is_none_or(|block| block.num == 0);
@@ -97,7 +99,8 @@ impl<R: Rng> Endpoint<R> {
             return Some(Response::problem(Code::METHOD_NOT_ALLOWED, "method not allowed", ""));
         }
         let has = |option| message.value(option).is_some();
-        if has(number::IF_MATCH) || has(number::IF_NONE_MATCH) {
+        let conditional = has(number::IF_MATCH) || has(number::IF_NONE_MATCH);
+        if conditional && !(self.config.conditional)(message.code, &path) {
             return Some(Response::problem(Code::PRECONDITION_FAILED, "no conditional requests", ""));
         }
         if has(number::BLOCK1) && matches!(message.code, Code::GET | Code::DELETE) {
@@ -113,13 +116,14 @@ impl<R: Rng> Endpoint<R> {
     }
 
     /// Serves a later block of an answer from its snapshot. Whether the request has been dealt with.
-    fn serve_follow_up(&mut self, now: Now, to: &ReplyTo, block1: Option<BlockValue>) -> bool {
+    fn serve_follow_up(&mut self, now: Now, to: &ReplyTo, block1: Option<BlockValue>, payload: &[u8]) -> bool {
         let (Some(block2), Some(resource), None) = (to.block2, &to.resource, block1) else {
             return false;
         };
         if block2.num == 0 {
             return false;
         }
+        let resource = resource.clone().with_body(payload);
         if let Some(snapshot) = self.snapshots.read(now, &(to.peer, resource.clone())).cloned() {
             self.reply(now, to, snapshot);
             return true;
@@ -154,7 +158,6 @@ impl<R: Rng> Endpoint<R> {
         to.block1 = Some(BlockValue { szx: block.szx.min(self.config.block_szx_max), ..block });
         let answer = match step {
             Step::Complete { body, content_format } => {
-                to.protect = !message.code.is_safe();
                 return self.pass_on(now, to, message, (body, content_format));
             }
             Step::Continue => Response::new(Code::CONTINUE),
@@ -167,7 +170,6 @@ impl<R: Rng> Endpoint<R> {
             }
             Step::Full => Response::new(Code::SERVICE_UNAVAILABLE).with_max_age(limits::BUSY_MAX_AGE_S),
         };
-        to.protect = false;
         self.reply(now, &to, answer);
     }
 
@@ -176,6 +178,8 @@ impl<R: Rng> Endpoint<R> {
         let Some(resource) = to.resource.clone() else {
             return;
         };
+        let (payload, content_format) = body;
+        to.resource = Some(resource.clone().with_body(&payload));
         let id = RequestId(self.next_id());
         let observable =
             matches!(message.code, Code::GET | Code::FETCH) && (self.config.observable)(message.code, &resource.path);
@@ -193,7 +197,6 @@ impl<R: Rng> Endpoint<R> {
             (now + self.config.exchange_lifetime, Deadline::Abandoned(id))
         };
         self.timers.insert(to.due);
-        let (payload, content_format) = body;
         self.events.push_back(Event::Request(IncomingRequest {
             id,
             peer: to.peer,
@@ -205,6 +208,8 @@ impl<R: Rng> Endpoint<R> {
             accept: message.uint16(number::ACCEPT),
             observe,
             etags: to.etags.clone(),
+            if_match: message.owned(number::IF_MATCH),
+            if_none_match: message.value(number::IF_NONE_MATCH).is_some(),
             payload,
             verified: self.echo.is_verified(now, to.peer),
             block2_szx: to.block2.map(|block| block.szx),

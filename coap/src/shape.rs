@@ -1,11 +1,8 @@
 //! From the application's response to one message: options, the block that was asked for, and the size that may be sent.
 
-use sha2::{Digest, Sha256};
-
 use crate::block::{BlockValue, size_of_szx};
 use crate::code::Code;
-use crate::limits;
-use crate::message::Response;
+use crate::message::{Response, etag_of};
 use crate::option::{self, number};
 use crate::token::Token;
 use crate::wire::{Kind, Message};
@@ -59,7 +56,7 @@ pub(crate) fn shape(mut response: Response, frame: &Frame) -> Shaped {
             return Shaped::Whole(message);
         }
     }
-    response.etag.get_or_insert_with(|| make_etag(&response.payload));
+    response.etag.get_or_insert_with(|| etag_of(&response.payload));
     let mut message = head(&response, frame);
     // Room for the longest Block2 value, so that the size does not change over the transfer, and for the marker.
     let overhead = message.encode().len() + 5 + 1;
@@ -102,6 +99,9 @@ fn head(response: &Response, frame: &Frame) -> Message {
     for segment in &response.location_path {
         message.push(number::LOCATION_PATH, segment.as_bytes());
     }
+    for part in &response.location_query {
+        message.push(number::LOCATION_QUERY, part.as_bytes());
+    }
     if let Some(format) = response.content_format {
         message.push(number::CONTENT_FORMAT, option::uint_bytes(u32::from(format)));
     }
@@ -120,17 +120,12 @@ fn head(response: &Response, frame: &Frame) -> Message {
     message
 }
 
-/// A short hash: equal bodies have equal ETags across requests and restarts.
-fn make_etag(payload: &[u8]) -> Vec<u8> {
-    Sha256::digest(payload).iter().copied().take(limits::ETAG_LEN).collect()
-}
-
 /// 2.03 in place of a body that the client already holds.
 pub(crate) fn revalidate(response: &mut Response, etags: &[Vec<u8>]) {
     if response.code != Code::CONTENT || etags.is_empty() {
         return;
     }
-    let etag = response.etag.clone().unwrap_or_else(|| make_etag(&response.payload));
+    let etag = response.etag.clone().unwrap_or_else(|| etag_of(&response.payload));
     if etags.contains(&etag) {
         response.code = Code::VALID;
         response.etag = Some(etag);

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use sha2::{Digest, Sha256};
+
 use crate::Now;
 use crate::code::Code;
 use crate::config::Config;
@@ -15,12 +17,26 @@ pub(crate) struct Resource {
     pub(crate) method: Code,
     pub(crate) path: Vec<Vec<u8>>,
     pub(crate) query: Vec<Vec<u8>>,
+    /// FETCH: a hash of the body, which is part of what is asked for (RFC 8132 §2). `None` where it is not known or none.
+    pub(crate) body: Option<[u8; 8]>,
 }
 
 impl Resource {
     /// The one that sorts before all others.
     pub(crate) const fn first() -> Resource {
-        Resource { method: Code::EMPTY, path: Vec::new(), query: Vec::new() }
+        Resource { method: Code::EMPTY, path: Vec::new(), query: Vec::new(), body: None }
+    }
+
+    pub(crate) fn with_body(mut self, payload: &[u8]) -> Resource {
+        if self.method == Code::FETCH && !payload.is_empty() {
+            self.body = Sha256::digest(payload).first_chunk().copied();
+        }
+        self
+    }
+
+    /// The same but for the body.
+    fn is_like(&self, other: &Resource) -> bool {
+        (self.method, &self.path, &self.query) == (other.method, &other.path, &other.query)
     }
 }
 
@@ -41,11 +57,21 @@ impl Snapshots {
         self.table.len()
     }
 
-    /// The answer that follow-ups are cut from; reading keeps it alive.
+    /// The answer that follow-ups are cut from; reading keeps it alive. A FETCH without its body means the last one asked for:
+    /// a client whose request went in blocks does not send them again (RFC 7959 §3.3).
     pub(crate) fn read(&mut self, now: Now, key: &Key) -> Option<&Response> {
-        self.table.get_live(now, key)?;
-        self.table.touch(key, now + limits::SNAPSHOT_LIFETIME);
-        self.table.get(key)
+        let key = match key.1.body {
+            Some(_) => key.clone(),
+            None => self.latest_like(key)?,
+        };
+        self.table.get_live(now, &key)?;
+        self.table.touch(&key, now + limits::SNAPSHOT_LIFETIME);
+        self.table.get(&key)
+    }
+
+    fn latest_like(&self, key: &Key) -> Option<Key> {
+        let like = self.table.range_from(key).take_while(|(other, _)| other.0 == key.0 && other.1.is_like(&key.1));
+        like.max_by_key(|(_, time)| *time).map(|(other, _)| other.clone())
     }
 
     /// Keeps an answer; the oldest make room.

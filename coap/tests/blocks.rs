@@ -111,7 +111,7 @@ fn follow_ups_without_a_snapshot() {
     }
     let fetch = raw(CON, Code::FETCH, 4).at("r").opt(23, &block(0, false, 0)).body(b"question");
     ask(&mut s, ms(0), addr(9), &fetch, Response::new(Code::CONTENT).with_payload(0, body.clone()));
-    let next = raw(CON, Code::FETCH, 5).at("r").opt(23, &block(1, false, 0)).body(b"whatever");
+    let next = raw(CON, Code::FETCH, 5).at("r").opt(23, &block(1, false, 0)).body(b"question");
     assert_eq!(one(feed(&mut s, ms(0), addr(9), &next)).payload, body[16..32]);
 }
 

@@ -39,7 +39,6 @@ fn notifications_are_confirmable_and_one_at_a_time() {
     let mut last = sequence(&register(&mut s, 1));
     for _ in 0..5 {
         let id = s.notify(ms(10), addr(9), &token(), content(b"two")).unwrap();
-        assert_eq!(s.notify(ms(10), addr(9), &token(), content(b"three")), Err(NotifyError::Busy));
         let message = one(sent(&mut s));
         assert_eq!((message.kind, message.code, message.token.as_slice()), (CON, Code::CONTENT, token().as_slice()));
         assert!(sequence(&message) > last);
@@ -116,4 +115,136 @@ fn large_notifications_go_in_blocks() {
     let second = one(feed(&mut s, ms(10), addr(9), &next));
     assert_eq!((second.get(4), second.get(6)), (first.get(4), None));
     assert_eq!([first.payload, second.payload].concat(), body);
+}
+
+fn ack(message: &Raw) -> Raw {
+    raw(ACK, Code::EMPTY, message.mid).token(&[])
+}
+
+#[test]
+fn a_newer_state_follows_the_acknowledgement() {
+    let mut s = server();
+    register(&mut s, 1);
+    let first = s.notify(ms(10), addr(9), &token(), content(b"two")).unwrap();
+    let second = s.notify(ms(11), addr(9), &token(), content(b"three")).unwrap();
+    let third = s.notify(ms(12), addr(9), &token(), content(b"four")).unwrap();
+    let message = one(sent(&mut s));
+    assert_eq!(message.payload, b"two", "one at a time");
+    let newer = one(feed(&mut s, ms(20), addr(9), &ack(&message)));
+    assert_eq!((newer.kind, newer.payload.as_slice()), (CON, b"four".as_slice()), "the newest, and nothing between");
+    assert!(feed(&mut s, ms(30), addr(9), &ack(&newer)).is_empty());
+    let acked: Vec<_> = events(&mut s)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::NotificationAcked { id, .. } => Some(id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(acked, [first, third]);
+    assert!(!acked.contains(&second));
+}
+
+#[test]
+fn a_newer_state_takes_the_place_of_a_lost_one() {
+    let mut s = server();
+    s.mark_verified(addr(9), ms(0));
+    register(&mut s, 1);
+    s.notify(ms(10), addr(9), &token(), content(b"two")).unwrap();
+    let old = one(sent(&mut s));
+    let newest = s.notify(ms(11), addr(9), &token(), content(b"three")).unwrap();
+    assert!(sent(&mut s).is_empty());
+    let mut attempts = 1;
+    let mut last = old.clone();
+    while let Some((time, sga_coap::Deadline::Retransmit { .. })) = s.poll_deadline() {
+        s.handle_timeout(time);
+        let Some(again) = sent(&mut s).pop() else { break };
+        assert_eq!(again.payload, b"three");
+        assert_ne!(again.mid, old.mid, "another message has another message ID");
+        assert!(sequence(&again) > sequence(&old));
+        last = again;
+        attempts += 1;
+        if attempts == 3 {
+            // An acknowledgement of the one that was replaced says nothing.
+            assert!(feed(&mut s, time, addr(9), &ack(&old)).is_empty());
+            assert!(events(&mut s).is_empty());
+        }
+    }
+    assert_eq!(attempts, 5, "on what was left of the first one's attempts");
+    assert_eq!((gone(&mut s), s.usage().observers), (Some(GoneReason::TimedOut), 0));
+
+    register(&mut s, 2);
+    s.notify(ms(200_000), addr(9), &token(), content(b"two")).unwrap();
+    sent(&mut s);
+    let newest_now = s.notify(ms(200_001), addr(9), &token(), Response::new(Code::NOT_FOUND)).unwrap();
+    assert!(newest_now > newest);
+    let (time, _) = s.poll_deadline().unwrap();
+    s.handle_timeout(time);
+    let end = one(sent(&mut s));
+    assert_eq!((end.code, end.get(6)), (Code::NOT_FOUND, None));
+    assert_eq!(s.usage().observers, 0, "an error ends it");
+    assert_ne!(end.mid, last.mid);
+}
+
+#[test]
+fn some_notifications_may_be_lost_but_not_all() {
+    let mut s = server();
+    s.mark_verified(addr(9), ms(0));
+    register(&mut s, 1);
+    let notify = |s: &mut Node| {
+        s.notify(ms(10), addr(9), &token(), content(b"x").non_confirmable()).unwrap();
+        one(sent(s))
+    };
+    for _ in 0..2 {
+        for _ in 0..sga_coap::limits::MAX_UNPROVEN_NOTIFICATIONS {
+            assert_eq!(notify(&mut s).kind, NON);
+        }
+        let proof = notify(&mut s);
+        assert_eq!(proof.kind, CON, "whether it is still there");
+        feed(&mut s, ms(20), addr(9), &ack(&proof));
+    }
+    let last = notify(&mut s);
+    feed(&mut s, ms(30), addr(9), &raw(RST, Code::EMPTY, last.mid.wrapping_sub(1)).token(&[]));
+    assert_eq!(s.usage().observers, 1, "not its message");
+    feed(&mut s, ms(30), addr(9), &raw(RST, Code::EMPTY, last.mid).token(&[]));
+    assert_eq!((gone(&mut s), s.usage().observers), (Some(GoneReason::Reset), 0));
+}
+
+#[test]
+fn an_unverified_observer_gets_confirmable_notifications_only() {
+    let mut s = server();
+    register(&mut s, 1);
+    s.notify(ms(10), addr(9), &token(), content(b"x").non_confirmable()).unwrap();
+    assert_eq!(one(sent(&mut s)).kind, CON);
+}
+
+#[test]
+fn a_silent_observer_is_asked_for() {
+    let mut s = server();
+    s.mark_verified(addr(9), ms(0));
+    register(&mut s, 1);
+    let day = sga_coap::limits::OBSERVER_IDLE;
+    let idle = |s: &mut Node| {
+        events(s).iter().filter(|event| matches!(event, Event::ObserverIdle { peer, .. } if *peer == addr(9))).count()
+    };
+    s.handle_timeout(day - ms(1));
+    assert_eq!(idle(&mut s), 0);
+    s.mark_verified(addr(9), day - ms(1));
+    s.notify(day - ms(1), addr(9), &token(), content(b"y").non_confirmable()).unwrap();
+    sent(&mut s);
+    s.handle_timeout(day);
+    assert_eq!(idle(&mut s), 1, "what needs no acknowledgement proves nothing");
+    s.handle_timeout(day + ms(1));
+    assert_eq!(idle(&mut s), 0, "once");
+    s.mark_verified(addr(9), day);
+    s.notify(day, addr(9), &token(), content(b"z")).unwrap();
+    let probe = one(sent(&mut s));
+    feed(&mut s, day + ms(500), addr(9), &ack(&probe));
+    s.handle_timeout(day * 2);
+    assert_eq!(idle(&mut s), 0, "it has shown that it is there");
+    s.handle_timeout(day * 2 + ms(500));
+    assert_eq!(idle(&mut s), 1);
+    s.forget_observer(addr(9), &token());
+    s.handle_timeout(day * 9);
+    assert_eq!(idle(&mut s), 0);
+    assert_eq!(s.poll_deadline(), None);
 }

@@ -56,6 +56,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
     let mut settings = Settings::new(keys.id, keys.profile);
     settings.suites = options.suites;
     settings.enrolment = enrolment;
+    settings.separate_after = options.ack_after;
     let shell = Shell {
         clock: Clock::start(),
         store: Store::start(engine, reader, reactor.waker())?,
@@ -65,7 +66,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
         reactor,
     };
     log::info!("gateway {}, profile {}, enrolment {}, pin {}", keys.id, keys.profile, options.policy, keys.pin());
-    for address in shell.sockets.addresses()? {
+    for address in shell.sockets.addresses() {
         print(&format!("listening on {address}"))?;
     }
     shell.run()

@@ -11,7 +11,7 @@ pub(crate) const DATAGRAM_LEN_MAX: usize = 65_535;
 /// Datagrams that wait for a socket to be writable; beyond it they are lost like any other and sent again by their senders.
 pub(crate) const UNSENT_MAX: usize = 1_024;
 
-/// Peers whose socket is remembered, when there are several sockets.
+/// Peers whose way in is remembered, where there are several sockets or a socket has several addresses.
 pub(crate) const ROUTES_MAX: usize = 65_536;
 
 /// Work handed to the store or the accelerator and not done: as much as the core has tasks.

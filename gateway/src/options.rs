@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
+use sga_gateway_core::limits::SEPARATE_AFTER;
 use sga_schema::{DeviceId, Policy, Profile, Suite, SuiteSet};
 
 use crate::error::{Context, Error};
@@ -65,6 +67,10 @@ pub(crate) struct RunArgs {
     /// Threads for public-key work. [default: one per core]
     #[arg(long)]
     pub(crate) accelerators: Option<usize>,
+    /// Milliseconds after which a request still in work is acknowledged, and answered separately; at most 2000, when clients
+    /// send again. [default: 500]
+    #[arg(long, value_name = "MS")]
+    pub(crate) ack_after: Option<u64>,
     /// A TOML file with these names; flags win over it.
     #[arg(long)]
     #[serde(skip)]
@@ -86,6 +92,9 @@ fn all_named<'de, D: serde::Deserializer<'de>, T: std::str::FromStr<Err: std::fm
     texts.iter().map(parse).collect()
 }
 
+/// RFC 7252 ACK_TIMEOUT: a client that has heard nothing for so long sends again.
+const ACK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What `run` works with.
 #[derive(Debug)]
 pub(crate) struct RunOptions {
@@ -96,6 +105,7 @@ pub(crate) struct RunOptions {
     pub(crate) id: Option<DeviceId>,
     pub(crate) suites: SuiteSet,
     pub(crate) accelerators: usize,
+    pub(crate) ack_after: Duration,
 }
 
 impl RunArgs {
@@ -111,6 +121,10 @@ impl RunArgs {
         }
         let loopback = listen.iter().all(|address| address.ip().is_loopback());
         let suites = if self.suites.is_empty() { file.suites } else { self.suites };
+        let ack_after = self.ack_after.or(file.ack_after).map_or(SEPARATE_AFTER, Duration::from_millis);
+        if ack_after > ACK_TIMEOUT {
+            return Err(Error::new(format!("--ack-after {}: at most 2000 ms", ack_after.as_millis())));
+        }
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(RunOptions {
             policy: self.enrol.or(file.enrol).unwrap_or(if loopback { Policy::Open } else { Policy::Token }),
@@ -120,6 +134,7 @@ impl RunArgs {
             id: self.id.or(file.id),
             suites: if suites.is_empty() { SuiteSet::ALL } else { SuiteSet::of(&suites) },
             accelerators: self.accelerators.or(file.accelerators).unwrap_or_else(cores),
+            ack_after,
         })
     }
 }

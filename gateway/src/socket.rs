@@ -1,11 +1,15 @@
-//! UDP sockets: batches in, batches out, and which peer came by which.
+//! UDP sockets: batches in, one by one out, and which way each peer came by.
+//!
+//! A peer takes an answer only from the address that it asked. A socket on a wildcard address has several, so that what is
+//! sent says which (IP_PKTINFO); that, batches and their portability are quinn-udp's.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use sga_gateway_core::Transmit;
 
 use crate::error::Error;
@@ -13,15 +17,44 @@ use crate::limits::{BATCH_MAX, DATAGRAM_LEN_MAX, ROUTES_MAX, UNSENT_MAX};
 
 struct Bound {
     socket: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
     /// Sent nothing while the system's buffer was full.
-    unsent: VecDeque<Transmit>,
+    unsent: VecDeque<(Transmit, Option<IpAddr>)>,
+}
+
+/// By which socket a peer came, and to which of its addresses.
+#[derive(Clone, Copy)]
+struct Route {
+    at: usize,
+    own: Option<IpAddr>,
+}
+
+/// Routes in two generations: when the younger is full it becomes the older, so that who is active stays.
+#[derive(Default)]
+struct Routes {
+    young: HashMap<SocketAddr, Route>,
+    old: HashMap<SocketAddr, Route>,
+}
+
+impl Routes {
+    fn insert(&mut self, peer: SocketAddr, route: Route) {
+        if self.young.len() >= ROUTES_MAX / 2 && !self.young.contains_key(&peer) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(peer, route);
+    }
+
+    fn get(&self, peer: &SocketAddr) -> Option<Route> {
+        self.young.get(peer).or_else(|| self.old.get(peer)).copied()
+    }
 }
 
 /// All sockets of the gateway.
 pub(crate) struct Sockets {
     bound: Vec<Bound>,
-    /// Which socket a peer came by, where there is a choice.
-    routes: HashMap<SocketAddr, usize>,
+    /// Where there is a choice.
+    routes: Routes,
     buffer: Vec<u8>,
 }
 
@@ -31,18 +64,17 @@ impl Sockets {
         for (at, &address) in addresses.iter().enumerate() {
             let failed = |error: io::Error| Error::new(format!("cannot listen on {address}: {error}"));
             let mut socket = UdpSocket::bind(address).map_err(failed)?;
+            let state = UdpSocketState::new(UdpSockRef::from(&socket)).map_err(failed)?;
+            let local = socket.local_addr().map_err(failed)?;
             registry.register(&mut socket, Token(at), Interest::READABLE | Interest::WRITABLE).map_err(failed)?;
-            bound.push(Bound { socket, unsent: VecDeque::new() });
+            bound.push(Bound { socket, state, local, unsent: VecDeque::new() });
         }
-        Ok(Self { bound, routes: HashMap::new(), buffer: vec![0; DATAGRAM_LEN_MAX] })
+        Ok(Self { bound, routes: Routes::default(), buffer: vec![0; BATCH_SIZE * DATAGRAM_LEN_MAX] })
     }
 
     /// Where they listen, with the ports that the system has chosen.
-    pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
-        self.bound
-            .iter()
-            .map(|bound| bound.socket.local_addr().map_err(|error| Error::new(error.to_string())))
-            .collect()
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.bound.iter().map(|bound| bound.local)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -53,65 +85,120 @@ impl Sockets {
     pub(crate) fn receive(&mut self, at: usize, mut take: impl FnMut(SocketAddr, &[u8])) -> bool {
         let many = self.bound.len() > 1;
         let Some(bound) = self.bound.get(at) else { return false };
-        for _ in 0..BATCH_MAX {
-            match bound.socket.recv_from(&mut self.buffer) {
-                Ok((len, peer)) => {
-                    if many {
-                        if self.routes.len() >= ROUTES_MAX {
-                            self.routes.clear();
+        let choice = many || bound.local.ip().is_unspecified();
+        let mut taken = 0;
+        while taken < BATCH_MAX {
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            let mut slices: Vec<_> = self.buffer.chunks_mut(DATAGRAM_LEN_MAX).map(IoSliceMut::new).collect();
+            match bound.state.recv(UdpSockRef::from(&bound.socket), &mut slices, &mut metas) {
+                Ok(count) => {
+                    for (chunk, meta) in self.buffer.chunks(DATAGRAM_LEN_MAX).zip(&metas).take(count) {
+                        if choice {
+                            self.routes.insert(meta.addr, Route { at, own: meta.dst_ip });
                         }
-                        self.routes.insert(peer, at);
+                        taken += each_datagram(&chunk[..meta.len], meta.stride, |bytes| take(meta.addr, bytes));
                     }
-                    take(peer, &self.buffer[..len]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An ICMP answer to something sent before: nothing to do with what is to be read next.
-                Err(error) => log::debug!("receiving: {error}"),
+                Err(error) => {
+                    taken += 1;
+                    log::debug!("receiving: {error}");
+                }
             }
         }
         true
     }
 
     pub(crate) fn send(&mut self, transmit: Transmit) {
-        let at = self.route(transmit.peer);
+        let Route { at, own } = self.route(transmit.peer);
         let Some(bound) = self.bound.get_mut(at) else { return };
-        if !bound.unsent.is_empty() || !try_send(&bound.socket, &transmit) {
+        if !bound.unsent.is_empty() || !bound.try_send(&transmit, own) {
             if bound.unsent.len() >= UNSENT_MAX {
                 log::warn!("a socket takes no more datagrams; one to {} is lost", transmit.peer);
                 return;
             }
-            bound.unsent.push_back(transmit);
+            bound.unsent.push_back((transmit, own));
         }
     }
 
     /// A socket takes datagrams again.
     pub(crate) fn writable(&mut self, at: usize) {
         let Some(bound) = self.bound.get_mut(at) else { return };
-        while let Some(transmit) = bound.unsent.front() {
-            if !try_send(&bound.socket, transmit) {
+        while let Some((transmit, own)) = bound.unsent.pop_front() {
+            if !bound.try_send(&transmit, own) {
+                bound.unsent.push_front((transmit, own));
                 return;
             }
-            bound.unsent.pop_front();
         }
     }
 
-    fn route(&self, peer: SocketAddr) -> usize {
-        if let Some(&at) = self.routes.get(&peer) {
-            return at;
-        }
-        let same_family = |bound: &Bound| bound.socket.local_addr().is_ok_and(|own| own.is_ipv4() == peer.is_ipv4());
-        self.bound.iter().position(same_family).unwrap_or(0)
+    fn route(&self, peer: SocketAddr) -> Route {
+        self.routes.get(&peer).unwrap_or_else(|| {
+            let same_family = |bound: &Bound| bound.local.is_ipv4() == peer.is_ipv4();
+            Route { at: self.bound.iter().position(same_family).unwrap_or(0), own: None }
+        })
     }
 }
 
-/// False if the socket is full; what cannot be sent at all counts as sent and lost.
-fn try_send(socket: &UdpSocket, transmit: &Transmit) -> bool {
-    match socket.send_to(&transmit.bytes, transmit.peer) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-        Err(error) => {
-            log::debug!("to {}: {error}", transmit.peer);
-            true
+impl Bound {
+    /// False if the socket is full; what cannot be sent at all counts as sent and lost.
+    fn try_send(&self, transmit: &Transmit, own: Option<IpAddr>) -> bool {
+        let datagram = quinn_udp::Transmit {
+            destination: transmit.peer,
+            ecn: None,
+            contents: &transmit.bytes,
+            segment_size: None,
+            src_ip: own.filter(|_| self.local.ip().is_unspecified()),
+        };
+        match self.state.try_send(UdpSockRef::from(&self.socket), &datagram) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => {
+                log::debug!("to {}: {error}", transmit.peer);
+                true
+            }
+            Ok(()) => true,
         }
-        Ok(_) => true,
+    }
+}
+
+/// Takes apart what the system may have put together: datagrams of `stride` bytes, the last perhaps shorter. How many.
+fn each_datagram(bytes: &[u8], stride: usize, mut take: impl FnMut(&[u8])) -> usize {
+    if bytes.is_empty() {
+        take(bytes);
+        return 1;
+    }
+    bytes.chunks(stride.max(1)).map(&mut take).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(port: usize) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, (port >> 16) as u8], port as u16))
+    }
+
+    #[test]
+    fn routes_are_bounded_and_who_is_active_stays() {
+        let mut routes = Routes::default();
+        for port in 0..3 * ROUTES_MAX {
+            routes.insert(peer(port), Route { at: port % 7, own: None });
+            routes.insert(peer(0), Route { at: 0, own: None });
+            assert!(routes.young.len() + routes.old.len() <= ROUTES_MAX);
+        }
+        assert!(routes.get(&peer(0)).is_some());
+        assert!(routes.get(&peer(3 * ROUTES_MAX - 1)).is_some());
+        assert!(routes.get(&peer(1)).is_none());
+    }
+
+    #[test]
+    fn coalesced_datagrams_come_apart() {
+        let mut seen = Vec::new();
+        let count = each_datagram(b"aabbc", 2, |bytes| seen.push(bytes.to_vec()));
+        assert_eq!((count, seen), (3, vec![b"aa".to_vec(), b"bb".to_vec(), b"c".to_vec()]));
+        let mut empty = 0;
+        assert_eq!(each_datagram(b"", 0, |bytes| empty += usize::from(bytes.is_empty())), 1);
+        assert_eq!(empty, 1);
     }
 }

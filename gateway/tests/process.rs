@@ -95,6 +95,27 @@ fn answers_a_stranger_by_the_book() {
     assert_eq!(ask(b"\x42\x01\x12\x36ab\xb7nothing")[1], 0x84, "4.04");
 }
 
+/// A peer takes an answer only from where it asked; a wildcard socket has many addresses.
+#[test]
+fn answers_from_the_address_that_was_asked() {
+    let data = tempfile::tempdir().expect("a folder");
+    for (listen, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.3"), ("[::]:0", "::1")] {
+        let mut gateway = Gateway::start(&["run", "--listen", listen, "--enrol", "open"], data.path());
+        let port = gateway.address().rsplit_once(':').expect("a port").1.parse::<u16>().expect("a port");
+        let asked = std::net::SocketAddr::new(asked.parse().expect("an address"), port);
+        let any = if asked.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let socket = UdpSocket::bind(any).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+        for _ in 0..3 {
+            socket.send_to(&[0x40, 0, 0x12, 0x34], asked).expect("sent");
+            let (len, from) = socket.recv_from(&mut [0; 64]).expect("a Reset");
+            assert_eq!((len, from), (4, asked), "{listen}");
+        }
+        gateway.signal("-TERM");
+        assert_eq!(gateway.end().0, Some(0));
+    }
+}
+
 #[test]
 fn keeps_its_keys_over_starts_and_from_others() {
     let data = tempfile::tempdir().expect("a folder");
@@ -130,6 +151,7 @@ fn refuses_with_a_reason_and_a_code() {
     fails(&["run", "--listen", "nowhere"], 2, "invalid value");
     fails(&["run", "--enrol", "anyone"], 2, "invalid value");
     fails(&["run", "--config", "/nonexistent"], 1, "/nonexistent");
+    fails(&["run", "--ack-after", "2001"], 1, "at most 2000 ms");
     fails(&["run", "--listen", "127.0.0.1:0", "--enrol", "list"], 1, "enrol.list");
     let taken = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let address = taken.local_addr().expect("bound").to_string();

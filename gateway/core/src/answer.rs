@@ -18,8 +18,10 @@ pub(crate) enum Refusal {
     NotOpened,
     /// The peer's: Content-Format other than 60.
     Format,
-    /// The peer's: the client wants another format than there is.
-    Accept,
+    /// The peer's: the client wants another format than this one.
+    Accept(u16),
+    /// The peer's: what it asks for in discovery is no filter.
+    Filter,
     /// The peer's: FETCH and POST want a body that this path has.
     Method,
     /// Nobody's: the name belongs to another key.
@@ -59,8 +61,12 @@ impl Refusal {
                 "wrong Content-Format",
                 "send application/cbor (60)",
             ),
-            Self::Accept => {
-                Response::problem(Code::NOT_ACCEPTABLE, "not available in that format", "accept application/cbor (60)")
+            Self::Accept(format) => {
+                let detail = format!("Content-Format {format} is what there is");
+                Response::problem(Code::NOT_ACCEPTABLE, "not available in that format", &detail)
+            }
+            Self::Filter => {
+                Response::problem(Code::BAD_REQUEST, "not a filter", "name=value, at most four (RFC 6690 section 4.1)")
             }
             Self::Method => Response::problem(Code::METHOD_NOT_ALLOWED, "method not allowed", "see docs/protocol.md"),
             Self::Taken => Response::problem(

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use sga_coap::Token;
+use sga_coap::{NotificationId, Token};
 
 use crate::limits::ATTACHMENTS_MAX;
 use crate::storage::DeviceIndex;
@@ -21,8 +21,12 @@ pub(crate) struct Attachment {
     pub(crate) block_bytes: usize,
     /// The highest number handed out since.
     pub(crate) sent_up_to: u32,
-    /// A notification that was not acknowledged yet.
-    pub(crate) outstanding: bool,
+    /// The newest notification, until it is acknowledged.
+    pub(crate) outstanding: Option<NotificationId>,
+    /// There was no room in it for all that is there, so that a newer one would hold no more.
+    pub(crate) full: bool,
+    /// It is to be told the current state even if that is nothing new, to see whether it is still there.
+    pub(crate) probe: bool,
     /// A notification is being put together.
     pub(crate) building: bool,
     pub(crate) used: u64,
@@ -83,21 +87,30 @@ impl Attachments {
             self.by_observer.remove(&(peer, token)).and_then(|device| self.by_device.get_mut(&device))
         {
             attachment.observing = false;
-            attachment.outstanding = false;
+            attachment.outstanding = None;
         }
     }
 
     /// A notification was acknowledged: whose.
-    pub(crate) fn notified(&mut self, peer: SocketAddr, token: Token) -> Option<DeviceIndex> {
+    pub(crate) fn notified(&mut self, peer: SocketAddr, token: Token, id: NotificationId) -> Option<DeviceIndex> {
         let device = *self.by_observer.get(&(peer, token))?;
-        self.get(device)?.outstanding = false;
+        self.get(device)?.outstanding.take_if(|newest| *newest == id);
         Some(device)
+    }
+
+    /// An observer has been silent for long: whose.
+    pub(crate) fn probe(&mut self, peer: SocketAddr, token: Token) -> Option<DeviceIndex> {
+        let device = *self.by_observer.get(&(peer, token))?;
+        let attachment = self.by_device.get_mut(&device)?;
+        attachment.probe = attachment.outstanding.is_none() && !attachment.building && attachment.has_nonces();
+        attachment.probe.then_some(device)
     }
 
     /// The highest number that an observer was told of, if it may be told more now.
     pub(crate) fn may_notify(&self, device: DeviceIndex) -> Option<u32> {
         let attachment = self.by_device.get(&device)?;
-        let free = attachment.observing && !attachment.outstanding && !attachment.building && attachment.has_nonces();
+        let room = attachment.outstanding.is_none() || !attachment.full;
+        let free = attachment.observing && room && !attachment.building && attachment.has_nonces();
         free.then_some(attachment.sent_up_to)
     }
 
@@ -122,7 +135,9 @@ pub(crate) mod tests {
             counter: 0,
             block_bytes: 1_024,
             sent_up_to: 0,
-            outstanding: false,
+            outstanding: None,
+            full: false,
+            probe: false,
             building: false,
             used: 0,
         }

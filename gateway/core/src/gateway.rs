@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{CryptoRng, SeedableRng};
-use sga_coap::{Code, Endpoint, Event, IncomingRequest, Now, Transmit};
+use sga_coap::link_format::{self, Link};
+use sga_coap::{Code, Endpoint, Event, IncomingRequest, Now, Response, Transmit};
 use sga_crypto::sha256;
 use sga_schema::MsgPost;
 
-use crate::answer::{CBOR, Refusal, answer};
+use crate::answer::{CBOR, Refusal};
 use crate::attachments::Attachments;
 use crate::cache::Cache;
 use crate::job::{Job, Outcome};
@@ -42,6 +43,7 @@ pub struct Gateway<R> {
     pub(crate) keys: GatewayKeys,
     pub(crate) package: Vec<u8>,
     pub(crate) package_hash: [u8; 32],
+    links: Vec<Link>,
     pub(crate) tickets: Tickets,
     pub(crate) rng: R,
     pub(crate) endpoint: Endpoint<ChaCha12Rng>,
@@ -68,10 +70,12 @@ impl<R: CryptoRng> Gateway<R> {
     pub fn new(settings: Settings, keys: GatewayKeys, boot: Boot, mut rng: R) -> Self {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
-        let endpoint = Endpoint::new(route::coap_config(), ChaCha12Rng::from_seed(seed), keys.echo_key);
+        let endpoint =
+            Endpoint::new(route::coap_config(settings.separate_after), ChaCha12Rng::from_seed(seed), keys.echo_key);
         let package = settings.package(&keys.pair.public);
         Self {
             package_hash: sha256(&package),
+            links: route::links(package.len()),
             package,
             tickets: Tickets::new(&keys.ticket_key),
             endpoint,
@@ -217,8 +221,14 @@ impl<R: CryptoRng> Gateway<R> {
                     log::debug!("observer {peer} {token} gone: {reason:?}");
                     self.attachments.stop_observing(peer, token);
                 }
-                Event::NotificationAcked { peer, token, .. } => {
-                    if let Some(device) = self.attachments.notified(peer, token) {
+                Event::ObserverIdle { peer, token } => {
+                    if let Some(device) = self.attachments.probe(peer, token) {
+                        self.attachments.set_building(device, true);
+                        self.start(now, Phase::Notify(device), None);
+                    }
+                }
+                Event::NotificationAcked { peer, token, id } => {
+                    if let Some(device) = self.attachments.notified(peer, token, id) {
                         self.wake(now, device);
                     }
                 }
@@ -239,19 +249,35 @@ impl<R: CryptoRng> Gateway<R> {
         }
     }
 
+    /// What anyone may know: the package, and what there is.
+    fn describe(&self, request: &IncomingRequest) -> Option<Result<Response, Refusal>> {
+        let (format, body) = match (Path::of(&request.path)?, request.method) {
+            (Path::Register, Code::GET) => (CBOR, self.package.clone()),
+            (Path::Discovery, Code::GET) => match link_format::filtered(&self.links, &request.query) {
+                Some(links) => (link_format::CONTENT_FORMAT, links.into_bytes()),
+                None => return Some(Err(Refusal::Filter)),
+            },
+            _ => return None,
+        };
+        if !request.accepts(format) {
+            return Some(Err(Refusal::Accept(format)));
+        }
+        Some(Ok(Response::new(Code::CONTENT).with_payload(format, body).with_hashed_etag()))
+    }
+
     /// Which phase a request belongs to. The endpoint has checked path and method.
     fn route(&mut self, now: Now, request: IncomingRequest) -> Result<(), Refusal> {
+        if let Some(response) = self.describe(&request) {
+            self.endpoint.respond(now, request.id, response?);
+            return Ok(());
+        }
         if request.content_format.is_some_and(|format| format != CBOR) {
             return Err(Refusal::Format);
         }
         if !request.accepts(CBOR) {
-            return Err(Refusal::Accept);
+            return Err(Refusal::Accept(CBOR));
         }
         let phase = match (Path::of(&request.path), request.method) {
-            (Some(Path::Register), Code::GET) => {
-                self.endpoint.respond(now, request.id, answer(Code::CONTENT, self.package.clone()));
-                return Ok(());
-            }
             (Some(Path::Register), Code::POST) => Phase::Register,
             (Some(Path::Negotiate), Code::POST) => Phase::Negotiate,
             (Some(Path::Kex), Code::POST) => Phase::Half,

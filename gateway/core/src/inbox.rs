@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use sga_coap::{Code, NotifyError, Now, Response, Token};
+use sga_coap::{Code, Now, Response, Token};
 use sga_crypto::steps;
 use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, ItemsWriter, NextAttach};
 
@@ -111,7 +111,7 @@ impl<R: CryptoRng> Gateway<R> {
             }
             attachment.token = token;
             attachment.observing = observe;
-            attachment.outstanding = false;
+            attachment.outstanding = None;
             self.attachments.insert(index, attachment);
         }
         let response = self.attach_answer(now, index, device, &items).ok_or(Refusal::NotOpened)?;
@@ -136,7 +136,9 @@ impl<R: CryptoRng> Gateway<R> {
             counter: 0,
             block_bytes: new.block_bytes,
             sent_up_to: new.record.acknowledged,
-            outstanding: false,
+            outstanding: None,
+            full: false,
+            probe: false,
             building: false,
             used: 0,
         };
@@ -184,7 +186,7 @@ impl<R: CryptoRng> Gateway<R> {
         let Some(device) = self.cache.device(index)? else { return Ok(Step::Done) };
         self.mailboxes.get(index)?;
         let Some(attachment) = self.attachments.get(index) else { return Ok(Step::Done) };
-        if !attachment.observing || attachment.outstanding {
+        if !attachment.observing {
             return Ok(Step::Done);
         }
         let Some(items) = task.scratch.items.take() else {
@@ -193,21 +195,17 @@ impl<R: CryptoRng> Gateway<R> {
         let before = attachment.sent_up_to;
         let (peer, token) = (attachment.peer, attachment.token);
         let payload = represent(attachment, &device, &items, None);
-        if attachment.sent_up_to == before {
+        let probe = core::mem::take(&mut attachment.probe);
+        if attachment.sent_up_to == before && !probe {
             return Ok(Step::Done);
         }
         match self.endpoint.notify(now, peer, &token, answer(Code::CONTENT, payload)) {
-            Ok(_) => self.attachments.by_device.entry(index).and_modify(|a| a.outstanding = true),
-            // Not sent: it is told again when the one before is acknowledged.
-            Err(NotifyError::Busy) => self.attachments.by_device.entry(index).and_modify(|a| {
-                a.outstanding = true;
-                a.sent_up_to = before;
-            }),
-            Err(NotifyError::Unknown) => {
+            Ok(id) => attachment.outstanding = Some(id),
+            Err(error) => {
+                log::debug!("{peer}: {error}");
                 self.attachments.stop_observing(peer, token);
-                return Ok(Step::Done);
             }
-        };
+        }
         Ok(Step::Done)
     }
 }
@@ -231,10 +229,12 @@ fn represent(
     let mut plaintext = vec![0; limit + OVERHEAD_BYTES];
     let mut writer = ItemsWriter::new(&mut plaintext, limit);
     let mut written = false;
+    attachment.full = false;
     for item in items {
         if writer.push(item.number, item.kind, &item.body) {
             written = true;
         } else if written {
+            attachment.full = true;
             break;
         } else {
             // There is room for the first, so this is no item: the store is damaged. What is behind it still gets through.

@@ -71,3 +71,6 @@ const _: () = assert!(MAILBOX_MESSAGES_MAX < MAILBOX_ITEMS_MAX);
 const _: () = assert!(MAILBOX_MESSAGE_BYTES_MAX > sga_schema::limits::CIPHERTEXT_LEN_MAX);
 const _: () = assert!(INVITATIONS_MAX < MAILBOX_ITEMS_MAX - MAILBOX_MESSAGES_MAX);
 const _: () = assert!(WINDOW_LEN <= 64, "the window's bits are a u64");
+
+/// Longer than this a request is not left without an acknowledgement: a quarter of RFC 7252's ACK_TIMEOUT.
+pub const SEPARATE_AFTER: Duration = Duration::from_millis(500);

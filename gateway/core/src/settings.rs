@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sga_crypto::{Element, steps};
 use sga_schema::{DeviceId, Package, Policy, Profile, SuiteSet, VERSION};
@@ -65,6 +66,8 @@ pub struct Settings {
     pub enrolment: Enrolment,
     /// Most items of messages in one mailbox; at most [`crate::limits::MAILBOX_MESSAGES_MAX`].
     pub mailbox_messages_max: usize,
+    /// A request that takes longer than this is acknowledged, and answered separately (RFC 7252 §5.2.2).
+    pub separate_after: Duration,
 }
 
 impl Settings {
@@ -77,6 +80,7 @@ impl Settings {
             suites: SuiteSet::ALL,
             enrolment: Enrolment::Open,
             mailbox_messages_max: crate::limits::MAILBOX_MESSAGES_MAX,
+            separate_after: crate::limits::SEPARATE_AFTER,
         }
     }
 

@@ -5,7 +5,7 @@ mod device;
 mod session;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) blind: bool,
     /// Datagrams that the gateway has sent.
     pub(crate) transmits: usize,
+    /// Clients that hear nothing at the moment.
+    pub(crate) asleep: BTreeSet<SocketAddr>,
     clients: BTreeMap<SocketAddr, Endpoint<ChaCha12Rng>>,
     answers: Vec<(SocketAddr, ExchangeId, Answer)>,
 }
@@ -111,6 +113,7 @@ impl World {
             held: Vec::new(),
             blind: false,
             transmits: 0,
+            asleep: BTreeSet::new(),
             clients: BTreeMap::new(),
             answers: Vec::new(),
         }
@@ -220,7 +223,8 @@ impl World {
             }
             while let Some(transmit) = self.gateway.poll_transmit() {
                 self.transmits += 1;
-                if let Some(client) = self.clients.get_mut(&transmit.peer) {
+                let awake = !self.asleep.contains(&transmit.peer);
+                if let Some(client) = self.clients.get_mut(&transmit.peer).filter(|_| awake) {
                     client.handle_datagram(self.now, gateway_addr(), &transmit.bytes);
                 }
                 moved = true;
