@@ -21,7 +21,8 @@ pub(crate) struct Observer {
     pub(crate) datagram_len: usize,
     /// Message ID of the notification that is not acknowledged yet.
     pub(crate) outstanding: Option<u16>,
-    /// A newer state: it takes the place of the outstanding one when that is due again, or follows its acknowledgement.
+    /// A state that waits: it takes the place of the outstanding one when that is due again, or follows when the peer has
+    /// acknowledged what it was sent.
     pub(crate) newer: Option<(NotificationId, Message)>,
     /// Message ID of the last notification that went non-confirmable: a Reset may answer it.
     pub(crate) last_non: Option<u16>,
@@ -72,7 +73,7 @@ impl Observers {
     /// `false` when there is no room.
     #[must_use]
     pub(crate) fn insert(&mut self, now: Now, key: Key, observer: Observer, config: &Config) -> bool {
-        let own = self.table.range((key.0, Token::default())..).take_while(|(other, _)| other.0 == key.0).count();
+        let own = self.of_peer(key.0).count();
         if self.table.len() >= config.observers_max || own >= config.observers_max_per_peer {
             return false;
         }
@@ -106,10 +107,25 @@ impl Observers {
         self.idle.first().map(|(at, _)| *at)
     }
 
+    fn of_peer(&self, peer: SocketAddr) -> impl Iterator<Item = (&Key, &Observer)> {
+        self.table.range((peer, Token::default())..).take_while(move |(key, _)| key.0 == peer)
+    }
+
+    /// Whether a notification to this peer is not acknowledged yet: NSTART is 1 (RFC 7252 §4.7).
+    pub(crate) fn is_waiting(&self, peer: SocketAddr) -> bool {
+        self.of_peer(peer).any(|(_, observer)| observer.outstanding.is_some())
+    }
+
+    /// The notification to this peer that has waited longest for its turn.
+    pub(crate) fn take_newer(&mut self, peer: SocketAddr) -> Option<(NotificationId, Message)> {
+        let waiting = self.of_peer(peer).filter_map(|(key, observer)| Some((observer.newer.as_ref()?.0, *key)));
+        let (_, key) = waiting.min()?;
+        self.table.get_mut(&key)?.newer.take()
+    }
+
     /// The observer whose non-confirmable notification had this message ID.
     pub(crate) fn by_non(&self, peer: SocketAddr, mid: u16) -> Option<Token> {
-        let mut own = self.table.range((peer, Token::default())..).take_while(|(key, _)| key.0 == peer);
-        own.find(|(_, observer)| observer.last_non == Some(mid)).map(|(key, _)| key.1)
+        self.of_peer(peer).find(|(_, observer)| observer.last_non == Some(mid)).map(|(key, _)| key.1)
     }
 
     pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut Observer> {

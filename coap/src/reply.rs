@@ -226,8 +226,8 @@ impl<R: Rng> Endpoint<R> {
         self.config.max_retransmit.min(sends.saturating_sub(1) as u32)
     }
 
-    /// Sends a notification, or keeps it until the one before is acknowledged or due again: there is one under way at a time,
-    /// and what is sent is always the newest. A code that is not 2.xx ends the observation with it.
+    /// Sends a notification, or keeps it until the one before is acknowledged or due again: there is one under way to a peer at
+    /// a time, and what is sent is always the newest. A code that is not 2.xx ends the observation with it.
     pub fn notify(
         &mut self,
         now: Now,
@@ -264,8 +264,9 @@ impl<R: Rng> Endpoint<R> {
         };
         let id = NotificationId(self.next_id());
         let verified = self.echo.is_verified(now, peer);
+        let waiting = self.observers.is_waiting(peer);
         match self.observers.get_mut(&(peer, *token)) {
-            Some(observer) if observer.outstanding.is_some() => observer.newer = Some((id, message)),
+            Some(observer) if waiting => observer.newer = Some((id, message)),
             // To an address that may not be the observer's own only what has to be acknowledged goes.
             Some(_) if may_be_lost && verified && message.code.is_success() => {
                 self.send_unproven(now, peer, message);
@@ -306,12 +307,18 @@ impl<R: Rng> Endpoint<R> {
     /// An observer acknowledged a notification: the newer state that waits, if any, goes out.
     pub(crate) fn notification_acked(&mut self, now: Now, peer: SocketAddr, token: Token, id: NotificationId) {
         self.observers.heard(now, &(peer, token), &self.config);
-        let newer = self.observers.get_mut(&(peer, token)).and_then(|observer| {
+        if let Some(observer) = self.observers.get_mut(&(peer, token)) {
             observer.outstanding = None;
-            observer.newer.take()
-        });
+        }
         self.events.push_back(Event::NotificationAcked { peer, token, id });
-        if let Some((id, message)) = newer {
+        self.send_waiting(now, peer);
+    }
+
+    /// It is the turn of the notification that has waited longest, if the peer owes no acknowledgement.
+    fn send_waiting(&mut self, now: Now, peer: SocketAddr) {
+        while !self.observers.is_waiting(peer)
+            && let Some((id, message)) = self.observers.take_newer(peer)
+        {
             self.send_notification(now, peer, id, message);
         }
     }
@@ -349,22 +356,25 @@ impl<R: Rng> Endpoint<R> {
 
     /// Forgets an observer without telling it; it learns from Reset or silence. No event follows.
     pub fn forget_observer(&mut self, peer: SocketAddr, token: &Token) {
-        let Some(observer) = self.observers.remove(&(peer, *token)) else {
-            return;
-        };
-        if let Some(mid) = observer.outstanding {
-            self.stop_retransmitting((peer, mid));
-        }
+        self.end_observer(peer, token);
     }
 
     /// Forgets an observer, if there is one, and tells the application.
     pub(crate) fn observer_gone(&mut self, peer: SocketAddr, token: Token, reason: GoneReason) {
-        let Some(observer) = self.observers.remove(&(peer, token)) else {
-            return;
+        if self.end_observer(peer, &token) {
+            self.events.push_back(Event::ObserverGone { peer, token, reason });
+        }
+    }
+
+    /// Whether it was there.
+    fn end_observer(&mut self, peer: SocketAddr, token: &Token) -> bool {
+        let Some(observer) = self.observers.remove(&(peer, *token)) else {
+            return false;
         };
         if let Some(mid) = observer.outstanding {
             self.stop_retransmitting((peer, mid));
         }
-        self.events.push_back(Event::ObserverGone { peer, token, reason });
+        self.send_waiting(self.latest, peer);
+        true
     }
 }

@@ -55,6 +55,27 @@ fn dedup_refuses_rather_than_runs_twice() {
     assert_eq!(s.usage().dedup, 0);
 }
 
+/// What changes nothing, or would be answered alike again, need not be kept for long: no peer stalls over it.
+#[test]
+fn refusals_and_idempotent_requests_make_room_at_once() {
+    let idempotent: fn(Code, &[Vec<u8>]) -> bool = |_, path| path.first().is_some_and(|one| one == b"r");
+    for (config, answer) in
+        [(Config { idempotent, ..config() }, Response::new(Code::CHANGED)), (config(), Response::new(Code::CONFLICT))]
+    {
+        let mut s = node(Config { dedup_max_per_peer: 8, ..config }, 1);
+        for mid in 0..100 {
+            let post = raw(CON, Code::POST, mid).at("r");
+            assert_eq!(ask(&mut s, ms(0), addr(1), &post, answer.clone()).code, answer.code);
+            assert_eq!(
+                one(feed(&mut s, ms(0), addr(1), &post)).code,
+                answer.code,
+                "a duplicate is one while there is room"
+            );
+        }
+        assert!(events(&mut s).is_empty() && s.usage().dedup <= 8);
+    }
+}
+
 #[test]
 fn dedup_bytes() {
     let mut s = node(Config { dedup_max_bytes: 10_000, ..config() }, 1);

@@ -248,3 +248,32 @@ fn a_silent_observer_is_asked_for() {
     assert_eq!(idle(&mut s), 0);
     assert_eq!(s.poll_deadline(), None);
 }
+
+/// NSTART is 1: two observations of one peer take turns.
+#[test]
+fn one_notification_to_a_peer_at_a_time() {
+    let mut s = server();
+    s.mark_verified(addr(9), ms(0));
+    let other = Token::new(&[7]).unwrap();
+    register(&mut s, 1);
+    let get = raw(CON, Code::GET, 2).at("r").token(&[7]).opt(6, b"");
+    ask(&mut s, ms(0), addr(9), &get, content(b"one").with_observe());
+    s.notify(ms(10), addr(9), &token(), content(b"a1")).unwrap();
+    s.notify(ms(10), addr(9), &other, content(b"b1")).unwrap();
+    s.notify(ms(10), addr(9), &token(), content(b"a2")).unwrap();
+    let first = one(sent(&mut s));
+    assert_eq!(first.payload, b"a1");
+    let second = one(feed(&mut s, ms(20), addr(9), &ack(&first)));
+    assert_eq!(second.payload, b"b1", "it has waited longest");
+    let third = one(feed(&mut s, ms(30), addr(9), &raw(RST, Code::EMPTY, second.mid).token(&[])));
+    assert_eq!(third.payload, b"a2", "the end of the one is the turn of the other");
+    assert!(feed(&mut s, ms(40), addr(9), &ack(&third)).is_empty());
+    s.notify(ms(50), addr(9), &token(), content(b"a3")).unwrap();
+    assert_eq!(one(sent(&mut s)).payload, b"a3");
+    // Others are not kept waiting by it.
+    let get = raw(CON, Code::GET, 1).at("r").opt(6, b"");
+    s.mark_verified(addr(8), ms(50));
+    ask(&mut s, ms(50), addr(8), &get, content(b"one").with_observe());
+    s.notify(ms(50), addr(8), &token(), content(b"c1")).unwrap();
+    assert_eq!(one(sent(&mut s)).payload, b"c1");
+}
