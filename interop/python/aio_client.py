@@ -1,4 +1,6 @@
-"""aiocoap as a client, one request per line of standard input (JSON), one line of JSON per response.
+"""aiocoap as a client: a request per line of standard input (JSON), a line of JSON per response, and one when it is done.
+
+A request with `observe` goes on until so many notifications have come; others may be asked meanwhile, from the same port.
 
 It answers 4.01 with Echo by asking again (RFC 9175), which aiocoap leaves to its user.
 """
@@ -9,7 +11,6 @@ import sys
 
 import aiocoap
 from aiocoap.numbers.optionnumbers import OptionNumber
-from aiocoap.options import Options
 from aiocoap.optiontypes import OpaqueOption
 
 ECHO = 252
@@ -48,8 +49,7 @@ def report(response):
 async def ask(context, spec):
     """One request, asked again with Echo where the server wants to see it."""
     while True:
-        message = build(spec)
-        request = context.request(message)
+        request = context.request(build(spec))
         response = await request.response
         echo = [option for option in response.opt.option_list() if int(option.number) == ECHO]
         if response.code != aiocoap.UNAUTHORIZED or not echo or spec.get("no_echo"):
@@ -65,24 +65,30 @@ async def ask(context, spec):
             left -= 1
             if left == 0:
                 break
-    except aiocoap.error.NotObservable:
-        pass
-    except aiocoap.error.ObservationCancelled:
-        pass
-    if left == 0 and spec.get("cancel"):
-        request.observation.cancel()
+    except (aiocoap.error.NotObservable, aiocoap.error.ObservationCancelled):
+        return
+    # From here on it resets what comes.
+    request.observation.cancel()
+
+
+async def serve(context, spec):
+    """A request to its end, whatever that is."""
+    try:
+        await ask(context, spec)
+    except Exception as error:  # whatever a library may raise, the runner is to see it
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
+    print(json.dumps({"done": spec["method"]}), flush=True)
 
 
 async def main():
     """Serves standard input until it ends."""
     context = await aiocoap.Context.create_client_context()
     loop = asyncio.get_running_loop()
+    tasks = set()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        try:
-            await ask(context, json.loads(line))
-        except Exception as error:  # whatever a library may raise, the runner is to see it
-            print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
-        print(json.dumps({"done": True}), flush=True)
+        task = asyncio.create_task(serve(context, json.loads(line)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
     await context.shutdown()
 
 

@@ -213,6 +213,19 @@ impl Served {
         Ok(client.ask(get, PATIENCE)?.payload)
     }
 
+    /// Ends a gateway as a loss of power would, and starts it again at the same address.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart(&mut self) -> Result<(), String> {
+        self.process.kill();
+        let data = self.data.clone().ok_or("not a gateway")?;
+        let mut command = Bench::ourselves("__gateway")?;
+        command.args(["run", "--enrol", "open", "--listen", &self.direct.to_string(), "--data"]).arg(data);
+        self.process = Process::start("gateway", &mut command)?;
+        self.process.wait(PATIENCE, |line| line.strip_prefix("listening on ").map(|_| ()))
+    }
+
     /// The folder of a gateway.
     pub fn data(&self) -> Option<&Path> {
         self.data.as_deref()
@@ -284,7 +297,7 @@ impl Served {
         let mut told = Vec::new();
         loop {
             let value = self.next_aiocoap()?;
-            if value["done"] == true {
+            if value["done"].is_string() {
                 return Ok(told);
             }
             told.push(value);

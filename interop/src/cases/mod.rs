@@ -3,6 +3,7 @@
 mod block;
 mod core;
 mod link;
+mod observe;
 
 use crate::bench::{Ask, Bench, Client, Served, Told};
 use crate::check;
@@ -15,6 +16,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(core::cases());
     cases.extend(link::cases());
     cases.extend(block::cases());
+    cases.extend(observe::cases());
     cases
 }
 
