@@ -26,6 +26,8 @@ pub(crate) enum Done {
 #[derive(Debug)]
 struct Entry {
     done: Done,
+    /// Who put it there: an answer that comes when the message ID is in use again is not this one's.
+    owner: u64,
     /// Set once answered: from when the entry may go under pressure.
     evictable: Option<Now>,
 }
@@ -63,7 +65,7 @@ impl Dedup {
 
     /// Remembers a new request as pending, or says that there is no room.
     #[must_use]
-    pub(crate) fn admit(&mut self, now: Now, key: Key, config: &Config) -> bool {
+    pub(crate) fn admit(&mut self, now: Now, key: Key, owner: u64, config: &Config) -> bool {
         self.expire(now);
         let per_peer = self.peers.get(&key.0).map_or(0, |peer| peer.count);
         if per_peer >= config.dedup_max_per_peer && !self.evict_of(now, key.0) {
@@ -76,22 +78,23 @@ impl Dedup {
             log::debug!("dedup full: forgetting {oldest:?}, answered, evictable since {time:?}");
             self.remove(&oldest);
         }
-        let entry = Entry { done: Done::Pending { acked: false }, evictable: None };
+        let entry = Entry { done: Done::Pending { acked: false }, owner, evictable: None };
         self.entries.insert(key, now + config.exchange_lifetime, entry);
         self.peers.entry(key.0).or_default().count += 1;
         true
     }
 
     /// An empty ACK has gone out.
-    pub(crate) fn acked(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.get_mut(key) {
+    pub(crate) fn acked(&mut self, key: &Key, owner: u64) {
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.owner == owner) {
             entry.done = Done::Pending { acked: true };
         }
     }
 
-    /// Keeps the reply. `evictable` says from when it may be forgotten under pressure. Without an entry, nothing is kept.
-    pub(crate) fn answer(&mut self, key: &Key, reply: Vec<u8>, evictable: Now) {
-        let Some(entry) = self.entries.get_mut(key) else {
+    /// Keeps the reply. `evictable` says from when it may be forgotten under pressure. Without an entry of this owner, nothing is kept.
+    pub(crate) fn answer(&mut self, key: &Key, owner: u64, reply: Vec<u8>, evictable: Now) {
+        let own = |entry: &&mut Entry| entry.owner == owner && entry.evictable.is_none();
+        let Some(entry) = self.entries.get_mut(key).filter(own) else {
             return;
         };
         self.bytes += reply.len();

@@ -17,8 +17,10 @@ pub(crate) struct Observer {
     pub(crate) resource: Resource,
     /// Block size asked for at registration.
     pub(crate) szx: Option<u8>,
-    /// Bytes of the registration: what an unverified address may be sent is measured by it.
-    pub(crate) datagram_len: usize,
+    /// Bytes that may still go there while the address has not shown that it receives. What is acknowledged is given back.
+    pub(crate) allowance: usize,
+    /// What the outstanding notification may cost of it.
+    pub(crate) lent: usize,
     /// Message ID of the notification that is not acknowledged yet.
     pub(crate) outstanding: Option<u16>,
     /// A state that waits: it takes the place of the outstanding one when that is due again, or follows when the peer has
@@ -33,11 +35,12 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(resource: Resource, szx: Option<u8>, datagram_len: usize) -> Observer {
+    pub(crate) fn new(resource: Resource, szx: Option<u8>, allowance: usize) -> Observer {
         Observer {
             resource,
             szx,
-            datagram_len,
+            allowance,
+            lent: 0,
             outstanding: None,
             newer: None,
             last_non: None,
@@ -70,17 +73,15 @@ impl Observers {
         self.sequence
     }
 
-    /// `false` when there is no room.
-    #[must_use]
-    pub(crate) fn insert(&mut self, now: Now, key: Key, observer: Observer, config: &Config) -> bool {
-        let own = self.of_peer(key.0).count();
-        if self.table.len() >= config.observers_max || own >= config.observers_max_per_peer {
-            return false;
-        }
+    pub(crate) fn has_room(&self, peer: SocketAddr, config: &Config) -> bool {
+        self.table.len() < config.observers_max && self.of_peer(peer).count() < config.observers_max_per_peer
+    }
+
+    /// There has to be room.
+    pub(crate) fn insert(&mut self, now: Now, key: Key, observer: Observer, config: &Config) {
         self.remove(&key);
         self.table.insert(key, observer);
         self.heard(now, &key, config);
-        true
     }
 
     /// An observer has shown that it is there.

@@ -1,7 +1,7 @@
 //! Confirmable messages of ours that wait for an acknowledgement (RFC 7252 §4.2), and the message IDs we use.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use rand_core::Rng;
@@ -27,6 +27,7 @@ pub(crate) struct Waiting {
     pub(crate) bytes: Vec<u8>,
     pub(crate) due: Now,
     timeout: Duration,
+    age: u64,
     /// Retransmissions left.
     pub(crate) left: u32,
 }
@@ -41,13 +42,23 @@ pub(crate) enum Due {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     waiting: BTreeMap<(SocketAddr, u16), Waiting>,
+    /// Separate answers among them, by age, in all and of each peer.
+    separate: BTreeSet<(u64, SocketAddr, u16)>,
+    separate_of: BTreeSet<(SocketAddr, u64, u16)>,
+    age: u64,
     /// The last message ID used towards each peer: IDs must not repeat per peer, so that a counter for all would wrap too early.
     mids: ExpiryMap<SocketAddr, u16>,
 }
 
 impl Outgoing {
     pub(crate) fn new() -> Outgoing {
-        Outgoing { waiting: BTreeMap::new(), mids: ExpiryMap::new() }
+        Outgoing {
+            waiting: BTreeMap::new(),
+            separate: BTreeSet::new(),
+            separate_of: BTreeSet::new(),
+            age: 0,
+            mids: ExpiryMap::new(),
+        }
     }
 
     pub(crate) fn next_mid(&mut self, now: Now, peer: SocketAddr, rng: &mut impl Rng, config: &Config) -> u16 {
@@ -78,7 +89,13 @@ impl Outgoing {
         let timeout = config.ack_timeout.mul_f64(factor);
         let (purpose, bytes) = message;
         let due = now + timeout;
-        self.waiting.insert(key, Waiting { purpose, bytes, due, timeout, left: retransmissions });
+        self.age += 1;
+        let age = self.age;
+        if purpose == Purpose::Separate {
+            self.separate.insert((age, key.0, key.1));
+            self.separate_of.insert((key.0, age, key.1));
+        }
+        self.waiting.insert(key, Waiting { purpose, bytes, due, timeout, age, left: retransmissions });
         due
     }
 
@@ -87,7 +104,22 @@ impl Outgoing {
     }
 
     pub(crate) fn remove(&mut self, key: &(SocketAddr, u16)) -> Option<Waiting> {
-        self.waiting.remove(key)
+        let waiting = self.waiting.remove(key)?;
+        if waiting.purpose == Purpose::Separate {
+            self.separate.remove(&(waiting.age, key.0, key.1));
+            self.separate_of.remove(&(key.0, waiting.age, key.1));
+        }
+        Some(waiting)
+    }
+
+    /// The separate answer that has to go for another to this peer, if there are so many.
+    pub(crate) fn oldest_separate(&self, peer: SocketAddr, in_all: usize, of_peer: usize) -> Option<(SocketAddr, u16)> {
+        let mut own = self.separate_of.range((peer, 0, 0)..=(peer, u64::MAX, u16::MAX));
+        if own.clone().count() >= of_peer {
+            return own.next().map(|&(peer, _, mid)| (peer, mid));
+        }
+        let oldest = self.separate.first().filter(|_| self.separate.len() >= in_all);
+        oldest.map(|&(_, peer, mid)| (peer, mid))
     }
 
     /// Another message goes in place of one whose time has come, on what is left of its attempts. When it is due again.
@@ -98,10 +130,10 @@ impl Outgoing {
         mid: u16,
         (purpose, bytes): (Purpose, Vec<u8>),
     ) -> Option<Now> {
-        let Waiting { timeout, left, .. } = self.waiting.remove(&old)?;
+        let Waiting { timeout, left, age, .. } = self.waiting.remove(&old)?;
         let timeout = timeout * 2;
         let due = now + timeout;
-        self.waiting.insert((old.0, mid), Waiting { purpose, bytes, due, timeout, left: left.saturating_sub(1) });
+        self.waiting.insert((old.0, mid), Waiting { purpose, bytes, due, timeout, age, left: left.saturating_sub(1) });
         Some(due)
     }
 
@@ -109,7 +141,7 @@ impl Outgoing {
     pub(crate) fn due(&mut self, now: Now, key: &(SocketAddr, u16)) -> Option<Due> {
         let waiting = self.waiting.get_mut(key)?;
         if waiting.left == 0 {
-            return self.waiting.remove(key).map(|waiting| Due::GivenUp(waiting.purpose));
+            return self.remove(key).map(|waiting| Due::GivenUp(waiting.purpose));
         }
         waiting.left -= 1;
         waiting.timeout *= 2;

@@ -29,6 +29,10 @@ pub(crate) struct ReplyTo {
     /// An empty ACK has gone out: the answer is a separate one.
     pub(crate) acked: bool,
     pub(crate) datagram_len: usize,
+    /// Bytes that have gone out for it already.
+    pub(crate) spent: usize,
+    /// Its entry among the remembered message IDs; 0 if it has none.
+    pub(crate) owner: u64,
     /// RFC 7967: bit `class - 1` set means that answers of this class are not wanted.
     pub(crate) no_response: u32,
     pub(crate) resource: Option<Resource>,
@@ -52,6 +56,8 @@ impl ReplyTo {
             confirmable: message.kind == Kind::Con,
             acked: false,
             datagram_len,
+            spent: 0,
+            owner: 0,
             no_response: message.uint(number::NO_RESPONSE).unwrap_or(0),
             resource: None,
             block1: None,
@@ -62,6 +68,16 @@ impl ReplyTo {
             protect: !message.code.is_safe(),
             due: (Now::MAX, Deadline::Expiry),
         }
+    }
+}
+
+/// Bytes of an empty message.
+const EMPTY_LEN: usize = 4;
+
+impl ReplyTo {
+    /// Bytes that may go for it to an address that has not shown that it receives.
+    fn allowance(&self) -> usize {
+        (limits::AMPLIFICATION * self.datagram_len).saturating_sub(self.spent)
     }
 }
 
@@ -94,19 +110,20 @@ impl<R: Rng> Endpoint<R> {
             return;
         };
         to.acked = true;
+        to.spent += EMPTY_LEN;
         to.due = (now + lifetime, Deadline::Abandoned(id));
         self.timers.insert(to.due);
-        let (peer, mid) = (to.peer, to.mid);
-        self.dedup.acked(&(peer, mid));
+        let (peer, mid, owner) = (to.peer, to.mid, to.owner);
+        self.dedup.acked(&(peer, mid), owner);
         self.transmit(peer, Message::empty(Kind::Ack, mid).encode());
     }
 
-    /// Bytes that one message to this address may have, when it answers `datagram_len` bytes.
-    fn limit(&self, now: Now, peer: SocketAddr, datagram_len: usize) -> usize {
+    /// Bytes that one message to this address may have, when so many may go there unverified.
+    fn limit(&self, now: Now, peer: SocketAddr, allowance: usize) -> usize {
         if self.echo.is_verified(now, peer) {
             return self.config.max_datagram;
         }
-        self.config.max_datagram.min(limits::AMPLIFICATION * datagram_len)
+        self.config.max_datagram.min(allowance)
     }
 
     fn frame(&self, now: Now, to: &ReplyTo) -> Frame {
@@ -115,7 +132,7 @@ impl<R: Rng> Endpoint<R> {
             block1: to.block1,
             block2: to.block2,
             size1: to.size1,
-            limit: self.limit(now, to.peer, to.datagram_len),
+            limit: self.limit(now, to.peer, to.allowance()),
             szx_max: self.config.block_szx_max.min(BlockValue::SZX_MAX),
             ..Frame::default()
         }
@@ -138,13 +155,19 @@ impl<R: Rng> Endpoint<R> {
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "answer too large", "");
         }
         let mut frame = self.frame(now, to);
-        frame.observe = self.register(now, to, &response);
+        let registers = to.registers && response.observe && response.code.is_success();
+        let room = registers && self.has_room_to_observe(to);
+        frame.observe = room.then(|| self.observers.next_sequence());
         if frame.observe.is_none() {
             shape::revalidate(&mut response, &to.etags);
         }
         match shape::shape(response, &frame) {
-            Shaped::Whole(message) => self.send_reply(now, to, message),
+            Shaped::Whole(message) => {
+                self.register(now, to, &message);
+                self.send_reply(now, to, message);
+            }
             Shaped::Block(message, response) => {
+                self.register(now, to, &message);
                 if let Some(resource) = &to.resource {
                     self.snapshots.store(now, (to.peer, resource.clone()), response, &self.config);
                 }
@@ -152,6 +175,7 @@ impl<R: Rng> Endpoint<R> {
             }
             Shaped::DoesNotFit => {
                 log::debug!("{}: unverified, and the answer is too large for it", to.peer);
+                self.deny_observer(to, room);
                 if to.protect {
                     // It has run; an Echo value would invite the client to let it run again.
                     return self.reply(now, to, Response::new(Code::UNAUTHORIZED));
@@ -159,28 +183,42 @@ impl<R: Rng> Endpoint<R> {
                 self.reply_with_echo(now, to);
             }
             Shaped::PastEnd => {
+                self.deny_observer(to, room);
                 let problem = Response::problem(Code::BAD_REQUEST, "no such block", "past the end of the body");
                 self.reply(now, to, problem);
             }
         }
     }
 
-    /// Makes the requester an observer when it asked to and the application agreed.
-    fn register(&mut self, now: Now, to: &ReplyTo, response: &Response) -> Option<u32> {
-        if !(to.registers && response.observe && response.code.is_success()) {
-            return None;
-        }
-        let observer = Observer::new(to.resource.clone()?, to.block2.map(|block| block.szx), to.datagram_len);
+    /// Whether the requester may become an observer; where not, the application that agreed is told.
+    fn has_room_to_observe(&mut self, to: &ReplyTo) -> bool {
         // Two registrations with one token may have waited at once: the later answer stands, and no event follows,
         // since the application would take it for the end of this one.
         self.forget_observer(to.peer, &to.token);
-        if self.observers.insert(now, (to.peer, to.token), observer, &self.config) {
-            return Some(self.observers.next_sequence());
+        let room = self.observers.has_room(to.peer, &self.config);
+        if !room {
+            log::debug!("{}: no room for an observer", to.peer);
         }
-        log::debug!("{}: no room for an observer", to.peer);
-        let (peer, token) = (to.peer, to.token);
-        self.events.push_back(Event::ObserverGone { peer, token, reason: GoneReason::NoRoom });
-        None
+        self.deny_observer(to, !room);
+        room
+    }
+
+    /// Tells the application that the observer it agreed to is none after all.
+    fn deny_observer(&mut self, to: &ReplyTo, denied: bool) {
+        if denied {
+            let (peer, token) = (to.peer, to.token);
+            self.events.push_back(Event::ObserverGone { peer, token, reason: GoneReason::NoRoom });
+        }
+    }
+
+    /// Makes the requester an observer if that is what this answer says.
+    fn register(&mut self, now: Now, to: &ReplyTo, message: &Message) {
+        let (Some(resource), Some(_)) = (&to.resource, message.value(number::OBSERVE)) else {
+            return;
+        };
+        let allowance = to.allowance().saturating_sub(message.encode().len());
+        let observer = Observer::new(resource.clone(), to.block2.map(|block| block.szx), allowance);
+        self.observers.insert(now, (to.peer, to.token), observer, &self.config);
     }
 
     /// Sends an answer as what the request allows, and remembers it for duplicates.
@@ -196,34 +234,45 @@ impl<R: Rng> Endpoint<R> {
             if to.confirmable && !to.acked {
                 self.transmit(to.peer, ack.clone());
             }
-            return self.dedup.answer(&key, ack, evictable);
+            return self.dedup.answer(&key, to.owner, ack, evictable);
         }
         if to.confirmable && !to.acked {
             message.kind = Kind::Ack;
             message.mid = to.mid;
             let bytes = message.encode();
             self.transmit(to.peer, bytes.clone());
-            return self.dedup.answer(&key, bytes, evictable);
+            return self.dedup.answer(&key, to.owner, bytes, evictable);
         }
         message.mid = self.outgoing.next_mid(now, to.peer, &mut self.rng, &self.config);
         if !to.confirmable {
             message.kind = Kind::Non;
             self.transmit(to.peer, message.encode());
-            return self.dedup.answer(&key, Vec::new(), evictable);
+            return self.dedup.answer(&key, to.owner, Vec::new(), evictable);
         }
         message.kind = Kind::Con;
-        let again = self.retransmissions(now, to.peer, to.datagram_len, message.encode().len());
+        let (again, _) = self.retransmissions(now, to.peer, to.allowance(), message.encode().len());
+        self.make_room_for_separate(to.peer);
         self.send_confirmable(now, to.peer, &message, Purpose::Separate, again);
-        self.dedup.answer(&key, Message::empty(Kind::Ack, to.mid).encode(), evictable);
+        self.dedup.answer(&key, to.owner, Message::empty(Kind::Ack, to.mid).encode(), evictable);
     }
 
-    /// How often a message may be repeated: to an unverified address only as long as the sum stays within the bound.
-    fn retransmissions(&self, now: Now, peer: SocketAddr, datagram_len: usize, len: usize) -> u32 {
+    /// How often a message may be repeated, and what that costs of the allowance: to an unverified address only as long as the
+    /// sum stays within it.
+    fn retransmissions(&self, now: Now, peer: SocketAddr, allowance: usize, len: usize) -> (u32, usize) {
         if self.echo.is_verified(now, peer) {
-            return self.config.max_retransmit;
+            return (self.config.max_retransmit, 0);
         }
-        let sends = limits::AMPLIFICATION * datagram_len / len.max(1);
-        self.config.max_retransmit.min(sends.saturating_sub(1) as u32)
+        let again = self.config.max_retransmit.min((allowance / len.max(1)).saturating_sub(1) as u32);
+        (again, len * (again as usize + 1))
+    }
+
+    /// Answers that wait for their acknowledgement are bounded: the oldest is not sent again. Its client asks once more.
+    fn make_room_for_separate(&mut self, peer: SocketAddr) {
+        let (in_all, of_peer) = (self.config.pending_max, self.config.pending_max_per_peer);
+        while let Some(key) = self.outgoing.oldest_separate(peer, in_all, of_peer) {
+            log::debug!("{}: too many separate answers wait for their acknowledgement", key.0);
+            self.stop_retransmitting(key);
+        }
     }
 
     /// Sends a notification, or keeps it until the one before is acknowledged or due again: there is one under way to a peer at
@@ -235,8 +284,8 @@ impl<R: Rng> Endpoint<R> {
         token: &Token,
         mut response: Response,
     ) -> Result<NotificationId, NotifyError> {
-        let limit_len = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?.datagram_len;
-        let limit = self.limit(now, peer, limit_len);
+        let allowance = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?.allowance;
+        let limit = self.limit(now, peer, allowance);
         if response.payload.len() > self.config.max_body {
             log::error!("{peer}: a notification of {} bytes is too large to send", response.payload.len());
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "notification too large", "");
@@ -260,7 +309,14 @@ impl<R: Rng> Endpoint<R> {
                 message
             }
             // The observer's address is no longer known to receive: tell it to ask again.
-            Shaped::DoesNotFit | Shaped::PastEnd => Message::new(Kind::Con, Code::UNAUTHORIZED, 0, *token),
+            Shaped::DoesNotFit | Shaped::PastEnd => {
+                let message = Message::new(Kind::Con, Code::UNAUTHORIZED, 0, *token);
+                if message.encode().len() > limit {
+                    self.observer_gone(peer, *token, GoneReason::TimedOut);
+                    return Err(NotifyError::Unknown);
+                }
+                message
+            }
         };
         let id = NotificationId(self.next_id());
         let verified = self.echo.is_verified(now, peer);
@@ -278,10 +334,19 @@ impl<R: Rng> Endpoint<R> {
 
     fn send_notification(&mut self, now: Now, peer: SocketAddr, id: NotificationId, mut message: Message) {
         let token = message.token;
-        let len = self.observers.get_mut(&(peer, token)).map_or(0, |observer| observer.datagram_len);
+        let allowance = self.observers.get_mut(&(peer, token)).map_or(0, |observer| observer.allowance);
         message.kind = Kind::Con;
         message.mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
-        let again = self.retransmissions(now, peer, len, message.encode().len());
+        let len = message.encode().len();
+        let (again, cost) = self.retransmissions(now, peer, allowance, len);
+        if cost > allowance {
+            // Not even once: it waited, and less may be sent by now.
+            return self.observer_gone(peer, token, GoneReason::TimedOut);
+        }
+        if let Some(observer) = self.observers.get_mut(&(peer, token)) {
+            observer.allowance -= cost;
+            observer.lent = cost;
+        }
         self.send_confirmable(now, peer, &message, Purpose::Notification { token, id }, again);
         self.notification_sent(peer, &message);
     }
@@ -309,6 +374,7 @@ impl<R: Rng> Endpoint<R> {
         self.observers.heard(now, &(peer, token), &self.config);
         if let Some(observer) = self.observers.get_mut(&(peer, token)) {
             observer.outstanding = None;
+            observer.allowance += std::mem::take(&mut observer.lent);
         }
         self.events.push_back(Event::NotificationAcked { peer, token, id });
         self.send_waiting(now, peer);

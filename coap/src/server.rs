@@ -51,7 +51,8 @@ impl<R: Rng> Endpoint<R> {
         if starts && !verified && (self.config.needs_verified_address)(message.code, &resource.path) {
             return self.reply_with_echo(now, &to);
         }
-        if self.is_full(peer) || !self.dedup.admit(now, (peer, message.mid), &self.config) {
+        to.owner = self.next_id();
+        if self.is_full(peer) || !self.dedup.admit(now, (peer, message.mid), to.owner, &self.config) {
             log::debug!("{peer}: no room for another request");
             return self.reply(now, &to, Response::new(Code::SERVICE_UNAVAILABLE).with_max_age(limits::BUSY_MAX_AGE_S));
         }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 mod common;
 use common::*;
-use sga_coap::{Code, Event, GoneReason, NotifyError, Response, Token};
+use sga_coap::{Code, Event, GoneReason, NotifyError, Response, Token, limits};
 
 fn content(body: &[u8]) -> Response {
     Response::new(Code::CONTENT).with_payload(42, body)
@@ -11,6 +11,7 @@ fn content(body: &[u8]) -> Response {
 fn register(s: &mut Node, mid: u16) -> Raw {
     let get = raw(CON, Code::GET, mid).at("r").opt(6, b"");
     let before = events(s);
+    s.mark_verified(addr(9), ms(0));
     assert!(feed(s, ms(0), addr(9), &get).is_empty());
     let id = request(s).id;
     s.respond(ms(0), id, content(b"one").with_observe());
@@ -212,7 +213,8 @@ fn some_notifications_may_be_lost_but_not_all() {
 #[test]
 fn an_unverified_observer_gets_confirmable_notifications_only() {
     let mut s = server();
-    register(&mut s, 1);
+    let padded = raw(CON, Code::GET, 1).at("r").opt(6, b"").opt(15, &[b'q'; 30]);
+    ask(&mut s, ms(0), addr(9), &padded, content(b"one").with_observe());
     s.notify(ms(10), addr(9), &token(), content(b"x").non_confirmable()).unwrap();
     assert_eq!(one(sent(&mut s)).kind, CON);
 }
@@ -276,4 +278,26 @@ fn one_notification_to_a_peer_at_a_time() {
     ask(&mut s, ms(50), addr(8), &get, content(b"one").with_observe());
     s.notify(ms(50), addr(8), &token(), content(b"c1")).unwrap();
     assert_eq!(one(sent(&mut s)).payload, b"c1");
+}
+
+/// What an unverified observer acknowledges is given back to it; what it does not is gone.
+#[test]
+fn an_unverified_observer_lives_on_what_it_acknowledges() {
+    let mut s = server();
+    let padded = raw(CON, Code::GET, 1).at("r").opt(6, b"").opt(15, &[b'q'; 30]);
+    ask(&mut s, ms(0), addr(9), &padded, content(b"one").with_observe());
+    for round in 0..20u64 {
+        s.notify(ms(round), addr(9), &token(), content(b"news")).unwrap();
+        let told = one(sent(&mut s));
+        feed(&mut s, ms(round), addr(9), &ack(&told));
+    }
+    let mut bytes = 0;
+    while s.notify(ms(100), addr(9), &token(), content(b"news")).is_ok() {
+        while let Some((time, sga_coap::Deadline::Retransmit { .. })) = s.poll_deadline() {
+            bytes += sent(&mut s).iter().map(|message| message.bytes().len()).sum::<usize>();
+            s.handle_timeout(time);
+        }
+    }
+    assert!(bytes <= limits::AMPLIFICATION * padded.bytes().len(), "{bytes}");
+    assert_eq!(s.usage().observers, 0);
 }

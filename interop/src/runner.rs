@@ -6,6 +6,9 @@ use crate::bench::Bench;
 use crate::clock::Clock;
 use crate::seen::Seen;
 
+/// Does a case; says why it failed.
+pub type Run = Box<dyn Fn(&mut Bench) -> Result<(), String>>;
+
 /// One check of ours against one stranger.
 pub struct Case {
     /// The plugtest's identifier, or what is checked.
@@ -15,7 +18,7 @@ pub struct Case {
     /// What of ours it meets.
     pub ours: &'static str,
     /// Does it; says why not.
-    pub run: Box<dyn Fn(&mut Bench) -> Result<(), String>>,
+    pub run: Run,
 }
 
 /// Makes a case fail with a reason.

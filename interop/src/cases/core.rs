@@ -125,7 +125,7 @@ pub(super) fn cases() -> Vec<Case> {
         check!(answers.len() >= 2 && answers.iter().all(|a| a.bytes == answers[0].bytes), "a repeated answer differs");
         Ok(())
     }));
-    cases.extend(each(BOTH, "td_coap_core_16", "gateway", |bench, client| lossy_separate(bench, client)));
+    cases.extend(each(BOTH, "td_coap_core_16", "gateway", lossy_separate));
     cases.extend(each(BOTH, "td_coap_core_17", "testbed", |bench, client| {
         let mut served = bench.testbed()?;
         let get = Ask { non: true, ..Ask::new("GET", "/separate") };
