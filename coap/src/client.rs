@@ -305,15 +305,18 @@ impl Exchange {
         message
     }
 
-    /// Asks for the next block of the answer. FETCH repeats its body, where that is one block; others send none.
+    /// Asks for the next block of the answer. FETCH repeats its body, where that is one block; others send none. Options that are
+    /// part of the cache key stay what they were, since servers know the transfer by them (RFC 7959 §2.4, RFC 9175 §3).
     fn compose_follow_up(&self, message: &mut Message, receiving: &Receiving, config: &Config) {
         let num = receiving.response.payload.len() / size_of_szx(receiving.szx);
         let block = BlockValue { num: num as u32, more: false, szx: receiving.szx };
         message.push(number::BLOCK2, block.to_bytes());
         let whole = self.request.payload.len() <= size_of_szx(config.block_szx_max) && self.sending.is_none();
-        if self.request.method == Code::FETCH && whole {
-            self.push_payload(message, 0, self.request.payload.len());
+        if let Some(sending) = self.sending {
+            message.push(number::REQUEST_TAG, sending.tag);
         }
+        let end = if self.request.method == Code::FETCH && whole { self.request.payload.len() } else { 0 };
+        self.push_payload(message, 0, end);
     }
 
     fn compose_first(&self, message: &mut Message) {

@@ -128,7 +128,7 @@ impl Shared {
             match self.inner.recv_from(&mut buffer) {
                 Ok((len, client)) => {
                     let Some((port, outer)) = self.outer(client) else { return };
-                    let times = self.pass(Way::Up, port, &buffer[..len]);
+                    let times = self.pass(Way::Up, (client, port), &buffer[..len]);
                     for _ in 0..times {
                         let _ = outer.send_to(&buffer[..len], self.server);
                     }
@@ -162,7 +162,7 @@ impl Shared {
         while !self.stop.load(Ordering::Relaxed) {
             match outer.recv_from(&mut buffer) {
                 Ok((len, _)) => {
-                    let times = self.pass(Way::Down, port, &buffer[..len]);
+                    let times = self.pass(Way::Down, (client, port), &buffer[..len]);
                     let current = self.lock().outer.get(&client).is_some_and(|(own, _)| *own == port);
                     for _ in 0..if current { times } else { 0 } {
                         let _ = self.inner.send_to(&buffer[..len], client);
@@ -175,8 +175,8 @@ impl Shared {
     }
 
     /// Writes a datagram down and says how often it is to go on.
-    fn pass(&self, way: Way, port: usize, bytes: &[u8]) -> usize {
-        let mut seen = Seen::new(self.clock.elapsed(), way, port, bytes);
+    fn pass(&self, way: Way, of: (SocketAddr, usize), bytes: &[u8]) -> usize {
+        let mut seen = Seen::new(self.clock.elapsed(), way, of, bytes);
         let mut state = self.lock();
         if let Some(rule) = &mut state.rule {
             seen.fate = rule(&seen);

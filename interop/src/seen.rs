@@ -1,6 +1,7 @@
 //! Datagrams that went by, to be looked at.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use coap_lite::{CoapOption, MessageType, Packet};
@@ -32,6 +33,8 @@ pub struct Seen {
     pub at: Duration,
     /// Which way.
     pub way: Way,
+    /// The client that sent it or that it is for.
+    pub client: SocketAddr,
     /// By which of the relay's outer ports, counted from 0: a rebinding opens the next.
     pub port: usize,
     /// Its bytes.
@@ -42,8 +45,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn new(at: Duration, way: Way, port: usize, bytes: &[u8]) -> Seen {
-        Seen { at, way, port, bytes: bytes.to_vec(), fate: Fate::Pass, packet: Packet::from_bytes(bytes).ok() }
+    pub(crate) fn new(at: Duration, way: Way, (client, port): (SocketAddr, usize), bytes: &[u8]) -> Seen {
+        Seen { at, way, client, port, bytes: bytes.to_vec(), fate: Fate::Pass, packet: Packet::from_bytes(bytes).ok() }
     }
 
     /// The type, as in RFC 7252: CON, NON, ACK, RST; `?` if it is no CoAP.

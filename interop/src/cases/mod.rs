@@ -1,9 +1,11 @@
 //! The cases. Those of the ETSI plugtests have the plugtests' identifiers.
 
 mod block;
+mod client;
 mod core;
 mod link;
 mod observe;
+mod sga;
 
 use crate::bench::{Ask, Bench, Client, Served, Told};
 use crate::check;
@@ -17,6 +19,8 @@ pub fn all() -> Vec<Case> {
     cases.extend(link::cases());
     cases.extend(block::cases());
     cases.extend(observe::cases());
+    cases.extend(client::cases());
+    cases.extend(sga::cases());
     cases
 }
 
