@@ -4,6 +4,7 @@
 //! what went by; or lets our client ask somebody else's server. [`cases`] has them all, [`runner`] runs them.
 
 pub mod bench;
+pub mod capture;
 pub mod cases;
 mod clock;
 pub mod our_client;

@@ -52,6 +52,23 @@ impl Process {
         }
     }
 
+    /// The next line, or `None` when it has ended.
+    ///
+    /// # Errors
+    /// Neither came within `timeout`.
+    pub fn next_line(&mut self, timeout: Duration) -> Result<Option<String>, String> {
+        match self.lines.recv_timeout(timeout) {
+            Ok(line) => {
+                self.said.push(line.clone());
+                Ok(Some(line))
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Ok(None),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                Err(format!("{} says nothing more; it said {:?}", self.name, self.said))
+            }
+        }
+    }
+
     /// Writes a line to its stdin.
     ///
     /// # Errors
@@ -80,6 +97,11 @@ impl Process {
         }
         let status = self.child.wait().map_err(|error| error.to_string())?;
         Ok((status.code(), self.said.clone()))
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
     /// Ends it at once, as a loss of power would.

@@ -10,6 +10,7 @@
 //! Survives a crash at any point: a text that was sealed is sent again as the same bytes, one that was opened is in the image
 //! before it is handed up, and handed up again only if the crash came between that and the next image.
 
+mod carried;
 mod image;
 mod notice;
 
@@ -21,8 +22,10 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use sga_coap::{Code, Config, Endpoint, ExchangeId, IncomingResponse, Now, Request, Transmit};
 
+use self::carried::Others;
 use crate::{Device, DeviceError, DeviceId, Handled, Method, Outgoing, REQUEST_LEN_MAX, RequestKind};
 
+pub use carried::{CarriedAnswer, CarriedRequest};
 pub use image::{Image, ImageError, KeptText, ReceivedText};
 pub use notice::Notice;
 
@@ -33,11 +36,21 @@ pub const PEERS: usize = 32;
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// How soon an inbox that nobody observes is asked for again.
+const CARRIED_REFRESH: Duration = Duration::from_millis(250);
+
 /// Longest Max-Age that is believed: an error is not sealed, so it must not silence a device for long.
 const MAX_AGE_MAX: Duration = Duration::from_secs(60);
 
+/// Who carries a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carriage {
+    Own(ExchangeId),
+    Others(u64),
+}
+
 struct Flight {
-    exchange: ExchangeId,
+    by: Carriage,
     kind: RequestKind,
     sent_len: usize,
     since: Now,
@@ -69,6 +82,8 @@ pub struct Agent {
     package: Option<Vec<u8>>,
     /// Registration requests are not sent but put here.
     held: Option<Option<Vec<u8>>>,
+    /// All requests go by somebody else's stack.
+    others: Option<Others>,
 }
 
 impl Agent {
@@ -99,6 +114,7 @@ impl Agent {
             last_step: Now::ZERO,
             package: None,
             held: None,
+            others: None,
         }
     }
 
@@ -115,6 +131,32 @@ impl Agent {
     /// Asks for blocks of 2^(szx + 4) bytes, for networks with small frames.
     pub fn set_block_szx(&mut self, szx: Option<u8>) {
         self.block_szx = szx;
+    }
+
+    /// Lets somebody else carry all requests: [`Self::poll_carried`] has the next, [`Self::carried`] takes its answer. Nobody
+    /// observes for us, so that the inbox is asked for again and again while [`Self::listen`] holds.
+    pub fn let_others_carry(&mut self) {
+        self.others = Some(Others::default());
+    }
+
+    /// The next request for others to carry; each is given once, and one at a time.
+    pub fn poll_carried(&mut self) -> Option<CarriedRequest> {
+        self.others.as_mut()?.due.take()
+    }
+
+    /// What became of a carried request: its answer, or none. `false` if that is not the one under way.
+    pub fn carried(&mut self, now: Now, number: u64, answer: Option<CarriedAnswer>) -> bool {
+        let Some(flight) = self.flight.take_if(|flight| flight.by == Carriage::Others(number)) else {
+            return false;
+        };
+        match answer {
+            Some(answer) => self.answered(now, &flight, answer),
+            None => self.unanswered(now, "it was not carried".into()),
+        }
+        if self.refresh.is_some() {
+            self.next_refresh = self.next_refresh.min(now + CARRIED_REFRESH);
+        }
+        true
     }
 
     /// Lets somebody else carry registration requests: [`Self::held_registration`] has the next one.
@@ -234,14 +276,26 @@ impl Agent {
             .filter(|_| method == Code::FETCH || outgoing.path != "kex" && outgoing.path != "msg");
         request.observe = outgoing.observe.then_some(true);
         request.block_szx = self.block_szx;
-        match self.endpoint.request(now, self.gateway, request) {
-            Ok(exchange) => self.flight = Some(Flight { exchange, kind: outgoing.kind, sent_len, since: now }),
-            Err(error) => {
-                self.notices.push_back(Notice::Trouble(error.to_string()));
-                self.device.handle_failure();
-                self.back_off(now, None);
+        let by = match &mut self.others {
+            Some(others) => {
+                others.last += 1;
+                let number = others.last;
+                let Request { content_format, payload, .. } = request;
+                others.due = Some(CarriedRequest { number, method, path: outgoing.path, content_format, payload });
+                Carriage::Others(number)
             }
-        }
+            None => match self.endpoint.request(now, self.gateway, request) {
+                Ok(exchange) => Carriage::Own(exchange),
+                Err(error) => return self.unanswered(now, error.to_string()),
+            },
+        };
+        self.flight = Some(Flight { by, kind: outgoing.kind, sent_len, since: now });
+    }
+
+    fn unanswered(&mut self, now: Now, why: String) {
+        self.notices.push_back(Notice::Trouble(why));
+        self.device.handle_failure();
+        self.back_off(now, None);
     }
 
     fn take_events(&mut self, now: Now) {
@@ -254,31 +308,37 @@ impl Agent {
         }
     }
 
+    /// The answer to the request that was under way.
+    fn answered(&mut self, now: Now, flight: &Flight, mut answer: CarriedAnswer) {
+        self.notices.push_back(Notice::Exchange {
+            kind: flight.kind,
+            code: answer.code,
+            sent_len: flight.sent_len,
+            received_len: answer.payload.len(),
+            took: now.saturating_sub(flight.since),
+        });
+        if flight.kind == RequestKind::Package {
+            self.package = Some(answer.payload.clone());
+        }
+        let Self { device, received, notices, kept, changed, .. } = self;
+        let mut sink = notice::sink(received, notices, kept, changed);
+        let handled = device.handle_response(answer.code.0, &mut answer.payload, &mut sink);
+        drop(sink);
+        self.date_steps(now, now.saturating_sub(flight.since));
+        match handled {
+            Handled::Done => self.failures = 0,
+            Handled::Retry => self.back_off(now, answer.max_age),
+        }
+    }
+
     fn take_response(&mut self, now: Now, id: ExchangeId, mut response: IncomingResponse) {
         let ends = response.observe.is_none();
-        if let Some(flight) = self.flight.take_if(|flight| flight.exchange == id) {
+        if let Some(flight) = self.flight.take_if(|flight| flight.by == Carriage::Own(id)) {
             if matches!(flight.kind, RequestKind::Attach { .. }) && !ends {
                 self.observation = Some(id);
             }
-            self.notices.push_back(Notice::Exchange {
-                kind: flight.kind,
-                code: response.code,
-                sent_len: flight.sent_len,
-                received_len: response.payload.len(),
-                took: now.saturating_sub(flight.since),
-            });
-            if flight.kind == RequestKind::Package {
-                self.package = Some(response.payload.clone());
-            }
-            let Self { device, received, notices, kept, changed, .. } = self;
-            let mut sink = notice::sink(received, notices, kept, changed);
-            let handled = device.handle_response(response.code.0, &mut response.payload, &mut sink);
-            drop(sink);
-            self.date_steps(now, now.saturating_sub(flight.since));
-            match handled {
-                Handled::Done => self.failures = 0,
-                Handled::Retry => self.back_off(now, response.max_age),
-            }
+            let IncomingResponse { code, max_age, payload, .. } = response;
+            self.answered(now, &flight, CarriedAnswer { code, max_age, payload });
         } else if self.observation == Some(id) {
             if response.code.is_success() {
                 let Self { device, received, notices, kept, changed, .. } = self;
@@ -308,10 +368,8 @@ impl Agent {
     }
 
     fn take_failure(&mut self, now: Now, id: ExchangeId, error: sga_coap::ExchangeError) {
-        if self.flight.take_if(|flight| flight.exchange == id).is_some() {
-            self.notices.push_back(Notice::Trouble(error.to_string()));
-            self.device.handle_failure();
-            self.back_off(now, None);
+        if self.flight.take_if(|flight| flight.by == Carriage::Own(id)).is_some() {
+            self.unanswered(now, error.to_string());
         } else if self.observation == Some(id) {
             self.observation_over();
         }

@@ -37,7 +37,7 @@ fn open(cli: &Cli, output: Output) -> Result<Runner, Stop> {
     if !device.is_registered() {
         return Err(Stop::Failed("not registered yet: run `register` first".into()));
     }
-    let mut runner = Runner::new(device, image, state, output)?;
+    let mut runner = Runner::new(device, image, state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
     Ok(runner)
 }
@@ -68,7 +68,7 @@ fn registering(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<Runner,
         device.set_enrolment(&token.0).map_err(Stop::failed)?;
     }
     device.register();
-    let mut runner = Runner::new(device, image.unwrap_or_default(), state, output)?;
+    let mut runner = Runner::new(device, image.unwrap_or_default(), state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
     Ok(runner)
 }
@@ -216,6 +216,11 @@ fn explain(failure: &Failure) -> String {
 
 fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
     let text = if args.text == "-" {
+        if cli.via_files.is_some() {
+            return Err(Stop::Failed(
+                "with --via-files standard input says how requests fared: give the text itself".into(),
+            ));
+        }
         let mut text = Vec::new();
         std::io::stdin().read_to_end(&mut text).map_err(|error| Stop::failed(format!("standard input: {error}")))?;
         text

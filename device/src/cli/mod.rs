@@ -1,6 +1,7 @@
 //! `sga-device`: the command line around an [`Agent`](crate::agent::Agent).
 
 mod args;
+mod carrier;
 mod clock;
 mod commands;
 mod files;

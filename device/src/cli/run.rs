@@ -1,12 +1,13 @@
 //! An agent on a socket, until something has come about.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::time::Duration;
 
 use sga_coap::Now;
 
 use super::Stop;
+use super::carrier::Carrier;
 use super::clock::{Clock, entropy};
 use super::output::Output;
 use super::state::State;
@@ -18,7 +19,7 @@ pub(crate) struct Runner {
     pub(crate) agent: Agent,
     pub(crate) output: Output,
     state: State,
-    socket: UdpSocket,
+    carrier: Carrier,
     gateway: SocketAddr,
     clock: Clock,
 }
@@ -33,12 +34,24 @@ pub(crate) enum Seen<'a> {
 }
 
 impl Runner {
-    pub(crate) fn new(device: Device<PEERS>, image: Image, state: State, output: Output) -> Result<Self, Stop> {
+    /// `via_files`: where requests are put for others to carry.
+    pub(crate) fn new(
+        device: Device<PEERS>,
+        image: Image,
+        state: State,
+        output: Output,
+        via_files: Option<&Path>,
+    ) -> Result<Self, Stop> {
         let gateway = resolve(&state.gateway)?;
-        let any: SocketAddr = if gateway.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-        let socket = UdpSocket::bind(any).map_err(|error| Stop::failed(format!("cannot open a socket: {error}")))?;
-        let agent = Agent::new(device, gateway, entropy()?, image);
-        Ok(Self { agent, output, state, socket, gateway, clock: Clock::start() })
+        let mut agent = Agent::new(device, gateway, entropy()?, image);
+        let carrier = match via_files {
+            None => Carrier::socket(gateway)?,
+            Some(folder) => {
+                agent.let_others_carry();
+                Carrier::files(folder)?
+            }
+        };
+        Ok(Self { agent, output, state, carrier, gateway, clock: Clock::start() })
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -63,12 +76,15 @@ impl Runner {
             if self.save()? {
                 continue;
             }
-            self.transmit();
             if let Some(result) = self.report(&mut done)? {
                 self.save()?;
-                self.transmit();
+                // What is due yet is for the next command, but acknowledgements are for now.
+                if matches!(self.carrier, Carrier::Socket(_)) {
+                    self.transmit()?;
+                }
                 return Ok(result);
             }
+            self.transmit()?;
             if self.agent.poll_save().is_some() {
                 continue;
             }
@@ -117,31 +133,14 @@ impl Runner {
         Ok(true)
     }
 
-    fn transmit(&mut self) {
-        while let Some(transmit) = self.agent.poll_transmit() {
-            // A datagram that cannot be sent is one that was lost.
-            if let Err(error) = self.socket.send_to(&transmit.bytes, transmit.peer) {
-                log::debug!("sending: {error}");
-            }
-        }
+    fn transmit(&mut self) -> Result<(), Stop> {
+        self.carrier.transmit(&mut self.agent, self.output)
     }
 
     fn wait(&mut self, now: Now, until: Option<Now>) -> Result<(), Stop> {
-        let failed = |error: std::io::Error| Stop::failed(format!("the socket failed: {error}"));
         let deadline = [self.agent.poll_deadline(), until].into_iter().flatten().min();
         let wait = deadline.map(|at| at.saturating_sub(now).max(Duration::from_millis(1)));
-        self.socket.set_read_timeout(wait).map_err(failed)?;
-        let mut buffer = [0; 2_048];
-        match self.socket.recv_from(&mut buffer) {
-            Ok((len, peer)) => self.agent.handle_datagram(self.clock.now(), peer, &buffer[..len]),
-            Err(error) => match error.kind() {
-                // The second is an ICMP answer: the gateway is away, perhaps to come back.
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted | ErrorKind::ConnectionRefused => {
-                }
-                _ => return Err(failed(error)),
-            },
-        }
-        Ok(())
+        self.carrier.receive(&mut self.agent, || self.clock.now(), wait)
     }
 
     /// Saves the state as it is, before the first round.

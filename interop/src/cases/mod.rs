@@ -1,6 +1,7 @@
 //! The cases. Those of the ETSI plugtests have the plugtests' identifiers.
 
 mod block;
+mod capture;
 mod client;
 mod core;
 mod link;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(observe::cases());
     cases.extend(client::cases());
     cases.extend(sga::cases());
+    cases.extend(capture::cases());
     cases
 }
 

@@ -1,13 +1,20 @@
 //! SGA itself, carried by strangers or through a hostile network.
 
 use super::case;
-use crate::bench::{Bench, PATIENCE, Served};
+use crate::bench::{Ask, Bench, Client, PATIENCE, Served};
 use crate::check;
 use crate::runner::Case;
 use crate::seen::{Seen, Way};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![case("nat_rebinding_of_a_listener", "our device", "gateway", nat_rebinding)]
+    let mut cases = vec![case("nat_rebinding_of_a_listener", "our device", "gateway", nat_rebinding)];
+    for profile in ["compact", "classic"] {
+        for (name, block) in [("carried", None), ("carried_in_blocks_of_64", Some(2))] {
+            let name = format!("{name}_{profile}");
+            cases.push(case(&name, Client::Libcoap.name(), "gateway", move |bench| carried(bench, profile, block)));
+        }
+    }
+    cases
 }
 
 /// Registers devices of these names through the relay; their state folders.
@@ -50,4 +57,78 @@ fn nat_rebinding(bench: &mut Bench) -> Result<(), String> {
     let after = seen[answer..].iter().filter(to_old).count();
     check!(after == 0, "{after} datagrams to the old address after that");
     Ok(())
+}
+
+/// Everything that one device says goes through coap-client: it registers, invites, is invited, and texts go both ways.
+fn carried(bench: &mut Bench, profile: &str, block: Option<u8>) -> Result<(), String> {
+    let mut served = bench.gateway(&["--profile", profile])?;
+    let [alice, carol] = devices(bench, &served, ["alice", "carol"])?;
+    let bob = bench.path("bob").display().to_string();
+    let folder = bench.path("carried").display().to_string();
+    let url = served.url("");
+    let bob = |bench: &mut Bench, served: &mut Served, args: &[&str]| {
+        let all = [&["--state", &bob, "--json", "--via-files", &folder], args].concat();
+        carry(bench, served, &all, block)
+    };
+    let listen = |bench: &Bench, state: &str| {
+        bench.start_device(&["--state", state, "--json", "listen", "--count", "1", "--refresh", "2"])
+    };
+    let from = served.relay.seen().len();
+    let result = (|| {
+        bob(bench, &mut served, &["register", "--gateway", &url, "--id", "bob"])?;
+        // It invites.
+        let mut listener = listen(bench, &alice)?;
+        bob(bench, &mut served, &["connect", "alice"])?;
+        bob(bench, &mut served, &["send", "alice", "carried to alice"])?;
+        let (code, lines) = listener.end(PATIENCE)?;
+        check!(code == Some(0) && lines.iter().any(|line| line.contains("carried to alice")), "{lines:?}");
+        bench.device(&["--state", &alice, "send", "bob", "back to bob"])?;
+        let lines = bob(bench, &mut served, &["listen", "--count", "1"])?;
+        check!(lines.iter().any(|line| line.contains("back to bob")), "{lines:?}");
+        // It is invited.
+        let mut inviter = bench.start_device(&["--state", &carol, "connect", "bob"])?;
+        while !inviter.has_ended() {
+            bob(bench, &mut served, &["listen", "--count", "0"])?;
+        }
+        check!(inviter.end(PATIENCE)?.0 == Some(0), "carol could not connect");
+        bench.device(&["--state", &carol, "send", "bob", "from carol"])?;
+        let lines = bob(bench, &mut served, &["listen", "--count", "1"])?;
+        check!(lines.iter().any(|line| line.contains("from carol")), "{lines:?}");
+        Ok(())
+    })();
+    bench.keep(&served);
+    result?;
+    if block.is_some() {
+        let blocks = served.relay.seen().iter().skip(from).filter(|seen| seen.block(27).is_some()).count();
+        check!(blocks > 4, "{blocks} blocks went up");
+    }
+    Ok(())
+}
+
+/// Runs a device's command whose requests coap-client carries; what it printed besides them.
+fn carry(bench: &mut Bench, served: &mut Served, args: &[&str], block: Option<u8>) -> Result<Vec<String>, String> {
+    let mut device = bench.start_device(args)?;
+    let mut printed = Vec::new();
+    while let Some(line) = device.next_line(PATIENCE)? {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ["request", number, method, path, format, request, answer] = words.as_slice() else {
+            printed.push(line);
+            continue;
+        };
+        let payload = std::fs::read(request).map_err(|error| format!("{request}: {error}"))?;
+        let method = ["GET", "POST", "FETCH"].into_iter().find(|known| known == method).ok_or("another method")?;
+        let ask = Ask { content_format: format.parse().ok(), payload, block, ..Ask::new(method, path) };
+        // At this level it prints each message, which is the only way to learn the code of a success.
+        let (body, said) = served.ask_libcoap(bench, &ask, &["-v", "6"])?;
+        let code = said.rsplit(" c:").find_map(|rest| {
+            let code = rest.get(..4)?;
+            matches!(code.as_bytes(), [b'2' | b'4' | b'5', b'.', _, _]).then(|| code.to_owned())
+        });
+        std::fs::write(answer, &body).map_err(|error| format!("{answer}: {error}"))?;
+        device.tell(&format!("answer {number} {}", code.as_deref().unwrap_or("failed")))?;
+    }
+    match device.end(PATIENCE)? {
+        (Some(0), _) => Ok(printed),
+        (code, said) => Err(format!("{args:?} ended with {code:?}: {said:?}")),
+    }
 }
