@@ -7,7 +7,7 @@ mod loopback;
 mod parse;
 mod run;
 mod simulated;
-mod wire;
+pub(crate) mod wire;
 
 pub use loopback::Loopback;
 pub use parse::Script;
