@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sga_coap::{Code, Request, Response};
+use sga_coap::{Code, IncomingRequest, Request, Response};
 
 use super::messages::{self, PATHS};
 use super::reader::Reader;
@@ -47,7 +47,9 @@ impl World {
                 let len = usize::from(reader.byte()) + 8;
                 self.give_server(from, reader.bytes(len));
             }
-            1..=4 => self.stranger_asks(reader, false),
+            1 | 2 => self.stranger_asks(reader, false),
+            3 => self.stranger_repeats(reader),
+            4 => self.strangers_flood(reader),
             5 => self.stranger_asks(reader, true),
             6 => self.lie_to_client(reader),
             7 => {
@@ -56,7 +58,8 @@ impl World {
             }
             8 | 9 => self.deliver(reader),
             10 => self.client_asks(reader),
-            11 | 12 => self.respond(reader),
+            11 => self.respond(reader),
+            12 => self.respond_to_all(reader),
             13 => self.notify(reader),
             14 => self.acknowledge(reader),
             _ => self.rarely(reader),
@@ -70,6 +73,36 @@ impl World {
             messages::mutate(reader, &mut bytes);
         }
         self.give_server(stranger(at), &bytes);
+        self.seen[at].said = bytes;
+    }
+
+    /// The last datagram again, or the first bytes of it.
+    fn stranger_repeats(&mut self, reader: &mut Reader<'_>) {
+        let at = reader.index(STRANGERS);
+        let mut bytes = self.seen[at].said.clone();
+        bytes.truncate(usize::from(reader.byte()));
+        self.give_server(stranger(at), &bytes);
+    }
+
+    /// Every stranger sends the same, each several times as new messages: what bounds are for.
+    fn strangers_flood(&mut self, reader: &mut Reader<'_>) {
+        let mut message = messages::message(reader, &self.seen[0]);
+        let (times, grow) = (1 + reader.byte() % 12, reader.byte());
+        for turn in 0..times {
+            for at in 0..STRANGERS {
+                self.give_server(stranger(at), &message.encode());
+            }
+            message.mid = message.mid.wrapping_add(1);
+            if grow & 1 != 0 {
+                message.token = vec![turn];
+            }
+            if grow & 2 != 0 {
+                message.options.push((15, vec![turn]));
+            }
+            if grow & 4 != 0 {
+                message.options.push((292, vec![turn]));
+            }
+        }
     }
 
     /// A forged answer, with the token and message ID of the client's last request if chosen so.
@@ -150,6 +183,17 @@ impl World {
         }
         let request = self.waiting.remove(reader.index(self.waiting.len()));
         let response = Self::response(reader);
+        self.respond_to(&request, response);
+    }
+
+    fn respond_to_all(&mut self, reader: &mut Reader<'_>) {
+        let response = Self::response(reader);
+        for request in core::mem::take(&mut self.waiting) {
+            self.respond_to(&request, response.clone());
+        }
+    }
+
+    fn respond_to(&mut self, request: &IncomingRequest, response: Response) {
         if request.registers() && response.observe {
             self.observers.push((request.peer, request.token));
             let longest = self.registrations.entry(request.peer).or_default();

@@ -21,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) echo: Vec<u8>,
     /// The last ETag.
     pub(crate) etag: Vec<u8>,
+    /// What it sent last itself.
+    pub(crate) said: Vec<u8>,
 }
 
 /// A message by choice. Few message IDs and tokens, so that they meet again.
