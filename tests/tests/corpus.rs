@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-/// Runs each file of a target's corpus; what a failing one is called is in the panic's output.
-fn replay(target: &str, run: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+/// Runs each file of a folder; what a failing one is called is in the panic's output.
+fn replay(folder: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz").join(folder);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("readable").path())
@@ -23,5 +23,12 @@ fn replay(target: &str, run: fn(&[u8])) {
 
 #[test]
 fn endpoint() {
-    replay("endpoint", sga_tests::fuzzing::endpoint);
+    replay("corpus/endpoint", sga_tests::fuzzing::endpoint);
+}
+
+/// Inputs that show what is not mended yet. They move to the corpus when it is.
+#[test]
+#[ignore = "open: does not end (a_late_answer_does_not_spoil_the_table_of_duplicates in coap/tests/findings.rs)"]
+fn endpoint_open() {
+    replay("open/endpoint", sga_tests::fuzzing::endpoint);
 }
