@@ -1,5 +1,7 @@
 //! The whole system: scenarios, attacks, faults, simulated time and network; the demo.
 
 pub mod demo;
+pub mod fuzzing;
+pub mod script;
 pub mod sim;
 pub mod vectors;
