@@ -144,12 +144,18 @@ impl<R: Rng> Endpoint<R> {
         frame.block2 = None;
         frame.echo = Some(self.echo.value(now, to.peer).to_vec());
         if let Shaped::Whole(message) = shape::shape(Response::new(Code::UNAUTHORIZED), &frame) {
-            self.send_reply(now, to, message);
+            self.send_reply(now, to, message, false);
         }
     }
 
     /// Shapes and sends an answer.
-    pub(crate) fn reply(&mut self, now: Now, to: &ReplyTo, mut response: Response) {
+    pub(crate) fn reply(&mut self, now: Now, to: &ReplyTo, response: Response) {
+        // A refusal has changed nothing, so that it may be made anew; 2.31 is for one block.
+        let ran = response.code.is_success() && response.code != Code::CONTINUE;
+        self.reply_having_run(now, to, response, ran);
+    }
+
+    fn reply_having_run(&mut self, now: Now, to: &ReplyTo, mut response: Response, ran: bool) {
         if response.payload.len() > self.config.max_body {
             log::error!("{}: an answer of {} bytes is too large to send", to.peer, response.payload.len());
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "answer too large", "");
@@ -164,28 +170,28 @@ impl<R: Rng> Endpoint<R> {
         match shape::shape(response, &frame) {
             Shaped::Whole(message) => {
                 self.register(now, to, &message);
-                self.send_reply(now, to, message);
+                self.send_reply(now, to, message, ran);
             }
             Shaped::Block(message, response) => {
                 self.register(now, to, &message);
                 if let Some(resource) = &to.resource {
                     self.snapshots.store(now, (to.peer, resource.clone()), response, &self.config);
                 }
-                self.send_reply(now, to, message);
+                self.send_reply(now, to, message, ran);
             }
             Shaped::DoesNotFit => {
                 log::debug!("{}: unverified, and the answer is too large for it", to.peer);
                 self.deny_observer(to, room);
                 if to.protect {
                     // It has run; an Echo value would invite the client to let it run again.
-                    return self.reply(now, to, Response::new(Code::UNAUTHORIZED));
+                    return self.reply_having_run(now, to, Response::new(Code::UNAUTHORIZED), ran);
                 }
                 self.reply_with_echo(now, to);
             }
             Shaped::PastEnd => {
                 self.deny_observer(to, room);
                 let problem = Response::problem(Code::BAD_REQUEST, "no such block", "past the end of the body");
-                self.reply(now, to, problem);
+                self.reply_having_run(now, to, problem, ran);
             }
         }
     }
@@ -222,12 +228,10 @@ impl<R: Rng> Endpoint<R> {
     }
 
     /// Sends an answer as what the request allows, and remembers it for duplicates.
-    fn send_reply(&mut self, now: Now, to: &ReplyTo, mut message: Message) {
+    fn send_reply(&mut self, now: Now, to: &ReplyTo, mut message: Message, ran: bool) {
         let key = (to.peer, to.mid);
         let class = message.code.class();
-        // A refusal has changed nothing, so that it may be made anew.
-        let protect = to.protect && class == 2 && message.code != Code::CONTINUE;
-        let evictable = if protect { now + self.config.dedup_protected } else { now };
+        let evictable = if to.protect && ran { now + self.config.dedup_protected } else { now };
         // 2.31 is part of a transfer that would stall without it.
         if to.no_response & (1 << class.saturating_sub(1)) != 0 && message.code != Code::CONTINUE {
             let ack = if to.confirmable { Message::empty(Kind::Ack, to.mid).encode() } else { Vec::new() };

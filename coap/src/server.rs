@@ -171,6 +171,10 @@ impl<R: Rng> Endpoint<R> {
             }
             Step::Full => Response::new(Code::SERVICE_UNAVAILABLE).with_max_age(limits::BUSY_MAX_AGE_S),
         };
+        if answer.code != Code::CONTINUE {
+            // A set bit would say that this is not the last word (RFC 7959 §2.3).
+            to.block1 = to.block1.map(|block| BlockValue { more: false, ..block });
+        }
         self.reply(now, &to, answer);
     }
 

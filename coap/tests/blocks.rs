@@ -49,7 +49,7 @@ fn upload_errors() {
     assert_eq!(code(&put(8, 1, true, 0, &[0; 16])).code, Code::CONTINUE, "unharmed by all these");
     let reply = code(&put(9, 16, true, 6, &[0; 1024]));
     assert_eq!((reply.code, reply.get(60)), (Code::REQUEST_ENTITY_TOO_LARGE, Some([0x40, 0].as_slice())));
-    assert_eq!(reply.block(27), Some((16, true, 6)));
+    assert_eq!(reply.block(27), Some((16, false, 6)));
     let declared = put(10, 0, true, 0, &[0; 16]).opt(60, &[1, 0, 0]);
     assert_eq!(code(&declared).code, Code::REQUEST_ENTITY_TOO_LARGE);
     assert_eq!(s.usage().upload_bytes, 0);

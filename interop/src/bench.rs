@@ -226,6 +226,15 @@ impl Served {
         self.process.wait(PATIENCE, |line| line.strip_prefix("listening on ").map(|_| ()))
     }
 
+    /// What the gateway's operator reads as its pin.
+    ///
+    /// # Errors
+    /// The gateway does not say.
+    pub fn pin(&self) -> Result<String, String> {
+        let data = self.data.as_deref().ok_or("not a gateway")?;
+        run_well("gateway pin", Bench::ourselves("__gateway")?.args(["pin", "--data"]).arg(data))
+    }
+
     /// The folder of a gateway.
     pub fn data(&self) -> Option<&Path> {
         self.data.as_deref()

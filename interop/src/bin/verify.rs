@@ -6,8 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// A stranger that the checks need: the program, and the Debian package that has it.
-const PEERS: [(&str, &str); 1] = [("coap-client-notls", "libcoap3-bin")];
+/// A stranger that the checks need: what shows that it is there, and the Debian package that has it.
+const PEERS: [(&[&str], &str); 4] = [
+    (&["coap-client-notls"], "libcoap3-bin"),
+    (&["coap-server-notls"], "libcoap3-bin"),
+    (&["tshark"], "tshark"),
+    // Debian's python3 comes without what makes virtual environments.
+    (&["python3", "-c", "import venv, ensurepip"], "python3-venv"),
+];
 
 /// Profile and suite of each run of the demo.
 const DEMOS: [(&str, &str); 8] = [
@@ -57,8 +63,8 @@ impl Report {
 fn main() -> ExitCode {
     let root = workspace();
     let mut report = Report { rows: Vec::new() };
-    for (program, package) in PEERS {
-        report.note(&format!("peer {program}"), provide(program, package));
+    for (check, package) in PEERS {
+        report.note(&format!("peer {}", check[0]), provide(check, package));
     }
     report.run("format", cargo(&root).args(["fmt", "--all", "--check"]));
     report.run(
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
     );
     report.run("build", cargo(&root).args(["build", "--quiet", "--workspace", "--bins"]));
     report.run("tests", cargo(&root).args(["test", "--workspace", "--no-fail-fast"]));
+    report.run("interop", cargo(&root).args(["run", "--quiet", "--package", "sga-interop", "--bin", "sga-interop"]));
     report.run(
         "build for the demo",
         cargo(&root).args(["build", "--quiet", "--release", "--package", "sga-tests", "--bin", "sga-demo"]),
@@ -95,11 +102,23 @@ fn on_path(program: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
+/// Whether a peer is there: its program is found, and what it is asked goes well.
+fn is_there(check: &[&str]) -> bool {
+    let (program, args) = (check[0], &check[1..]);
+    let runs = || {
+        let quiet =
+            Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        quiet.is_ok_and(|status| status.success())
+    };
+    on_path(program) && (args.is_empty() || runs())
+}
+
 /// Makes sure that a peer is there: installs it where that is allowed, and says what to do where it is not.
-fn provide(program: &str, package: &str) -> Result<(), String> {
-    if on_path(program) {
+fn provide(check: &[&str], package: &str) -> Result<(), String> {
+    if is_there(check) {
         return Ok(());
     }
+    let program = check[0];
     println!("── installing {package} for {program}");
     let quiet = |args: &[&str]| {
         Command::new("apt-get")
@@ -112,7 +131,7 @@ fn provide(program: &str, package: &str) -> Result<(), String> {
     // A list of packages that cannot be renewed may still be good enough.
     let _ = quiet(&["update", "-q"]);
     match quiet(&["install", "-y", "-q", "--no-install-recommends", package]) {
-        Ok(status) if status.success() && on_path(program) => Ok(()),
+        Ok(status) if status.success() && is_there(check) => Ok(()),
         _ => Err(format!("not found and not installable here; as root: apt-get install {package}")),
     }
 }

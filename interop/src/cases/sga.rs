@@ -1,6 +1,8 @@
 //! SGA itself, carried by strangers or through a hostile network.
 
-use super::case;
+use sga_schema::Package;
+
+use super::{BOTH, case, each, exchange};
 use crate::bench::{Ask, Bench, Client, PATIENCE, Served};
 use crate::check;
 use crate::runner::Case;
@@ -8,6 +10,12 @@ use crate::seen::{Seen, Way};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![case("nat_rebinding_of_a_listener", "our device", "gateway", nat_rebinding)];
+    for profile in ["compact", "classic"] {
+        let name = format!("package_and_pin_{profile}");
+        let run = move |bench: &mut Bench, client| package_and_pin(bench, client, profile);
+        cases.extend(each(BOTH, &name, "gateway", run));
+    }
+    cases.extend(each(BOTH, "refusals", "gateway", refusals));
     for profile in ["compact", "classic"] {
         for (name, block) in [("carried", None), ("carried_in_blocks_of_64", Some(2))] {
             let name = format!("{name}_{profile}");
@@ -131,4 +139,41 @@ fn carry(bench: &mut Bench, served: &mut Served, args: &[&str], block: Option<u8
         (Some(0), _) => Ok(printed),
         (code, said) => Err(format!("{args:?} ended with {code:?}: {said:?}")),
     }
+}
+
+/// The package that coap-client is given is the one whose pin the operator reads.
+fn package_and_pin(bench: &mut Bench, client: Client, profile: &str) -> Result<(), String> {
+    let mut served = bench.gateway(&["--profile", profile])?;
+    let told = served.ask(bench, client, &Ask::new("GET", "/register"))?;
+    let package: Package<'_> = sga_schema::decode(&told.body).map_err(|error| format!("{error}: {}", told.said))?;
+    check!(package.profile.name() == profile, "profile {}", package.profile.name());
+    let pin = hex::encode(sga_crypto::steps::pin(sga_schema::VERSION, package.profile.id(), package.public_key));
+    let printed = served.pin()?;
+    check!(printed.trim() == pin, "the operator reads {printed}, the device makes {pin}");
+    Ok(())
+}
+
+/// Each refusal has a code, and words that say what to do.
+fn refusals(bench: &mut Bench, client: Client) -> Result<(), String> {
+    let mut served = bench.gateway(&[])?;
+    // Long enough that the words may go to an address that has shown nothing: three times what it sent.
+    let post = |path: &str, format, body: &[u8]| {
+        Ask::new("POST", path).with(format, &[body, &[0; 60]].concat()).option(15, b"a query that nobody reads")
+    };
+    let get = |path: &str| Ask::new("GET", path).option(15, b"a query that nobody reads, to be long enough");
+    for (ask, code, words) in [
+        (get("/nothing"), "4.04", "no such path"),
+        (Ask::new("PUT", "/register").with(0, b"x"), "4.05", "method not allowed"),
+        (post("/kex", 0, b"x"), "4.15", "60"),
+        (post("/kex", 60, b"x"), "4.00", "malformed"),
+        (post("/register", 60, &[0x83, 2, 0x40, 0x40]), "4.00", "version"),
+        (Ask::new("POST", "/negotiate").with(60, b"\x41x"), "4.01", ""),
+        (get("/register").option(9, b"critical and unknown"), "4.02", "9"),
+        (get("/register").option(35, b"coap://elsewhere/"), "5.05", "roxy"),
+    ] {
+        let told = exchange(bench, &mut served, client, &ask, "CON", "ACK", code)?;
+        let text = String::from_utf8_lossy(super::last_response(&served)?.payload()).into_owned();
+        check!(text.contains(words), "{code} for {} {} says {text:?}; {}", ask.method, ask.path, told.said);
+    }
+    Ok(())
 }

@@ -1,10 +1,10 @@
 //! What must hold of an endpoint whatever is done to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sga_coap::{Config, Event, ExchangeId, Now, RequestId, Usage, limits};
+use sga_coap::{Config, Event, ExchangeId, IncomingRequest, Now, RequestId, Usage, limits};
 
 use crate::script::wire::Message;
 
@@ -27,9 +27,10 @@ struct Account {
 pub(crate) struct Ledger {
     config: Config,
     accounts: BTreeMap<SocketAddr, Account>,
-    /// When each confirmable request was handed over, and whether its method is safe.
+    /// When each confirmable request was handed over, unless it was refused.
     handed_over: BTreeMap<(SocketAddr, u16), Now>,
-    requests: BTreeSet<RequestId>,
+    /// The message ID of each request.
+    requests: BTreeMap<RequestId, u16>,
     /// Own exchanges that have not ended.
     pub(crate) exchanges: Vec<ExchangeId>,
     /// Whether nothing is forgotten before its time for want of room.
@@ -38,7 +39,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(config: Config, roomy: bool) -> Self {
-        let (handed_over, requests) = (BTreeMap::new(), BTreeSet::new());
+        let (handed_over, requests) = (BTreeMap::new(), BTreeMap::new());
         Self { config, accounts: BTreeMap::new(), handed_over, requests, exchanges: Vec::new(), roomy }
     }
 
@@ -69,10 +70,18 @@ impl Ledger {
         message
     }
 
+    /// What was refused has changed nothing: it may come again where room is short.
+    pub(crate) fn answered(&mut self, request: &IncomingRequest, ran: bool) {
+        if !ran && !self.roomy {
+            let mid = self.requests.get(&request.id).copied().unwrap_or_default();
+            self.handed_over.remove(&(request.peer, mid));
+        }
+    }
+
     /// A confirmable request reaches the application once. One that may run twice is forgotten early where room is short.
     pub(crate) fn handed_over(&mut self, now: Now, mid: u16, event: &Event) {
         let Event::Request(request) = event else { return };
-        assert!(self.requests.insert(request.id), "{:?} was used before", request.id);
+        assert_eq!(self.requests.insert(request.id, mid), None, "{:?} was used before", request.id);
         if !request.confirmable {
             return;
         }
