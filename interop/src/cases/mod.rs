@@ -5,6 +5,7 @@ mod capture;
 mod client;
 mod core;
 mod link;
+mod network;
 mod observe;
 mod sga;
 
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(observe::cases());
     cases.extend(client::cases());
     cases.extend(sga::cases());
+    cases.extend(network::cases());
     cases.extend(capture::cases());
     cases
 }
