@@ -68,7 +68,26 @@ pub(super) fn cases() -> Vec<Case> {
         check!(told.body == body.repeat(40), "{} bytes came back", told.body.len());
         Ok(())
     }));
+    cases.extend(each(BOTH, "body_too_large", "gateway", too_large));
     cases
+}
+
+/// More than the gateway takes: said so at once and for good, with what it does take. The M bit of Block1 in an answer says
+/// that the answer is not final (RFC 7959 §2.3): where it is set, aiocoap goes on with all its blocks.
+fn too_large(bench: &mut Bench, client: Client) -> Result<(), String> {
+    let mut served = bench.gateway(&[])?;
+    let post = Ask { block: Some(6), ..Ask::new("POST", "/register").with(60, &[b'x'; 20_000]) };
+    let told = served.ask(bench, client, &post);
+    bench.keep(&served);
+    let told = told?;
+    let seen = served.relay.seen();
+    let refusal = seen.iter().find(|seen| seen.code() == "4.13").ok_or("no 4.13")?;
+    check!(refusal.uint(60).is_some_and(|size| size < 20_000), "4.13 without a Size1: {refusal}");
+    check!(refusal.block(27).is_none_or(|(_, more, _)| !more), "4.13 that says that it is not final: {refusal}");
+    let requests = seen.iter().filter(|seen| seen.is_request()).count();
+    check!(requests <= 2, "{requests} requests: the first with its Echo was refused");
+    check!(told.code == "4.13", "the client was told {}", told.code);
+    Ok(())
 }
 
 /// The client asks for a size with its first request.
