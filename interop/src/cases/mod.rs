@@ -43,7 +43,7 @@ fn case(
     name: &str,
     peer: &'static str,
     ours: &'static str,
-    run: impl Fn(&mut Bench) -> Result<(), String> + 'static,
+    run: impl Fn(&mut Bench) -> Result<(), String> + Send + Sync + 'static,
 ) -> Case {
     Case { name: name.to_owned(), peer, ours, run: Box::new(run) }
 }
@@ -53,7 +53,7 @@ fn each(
     clients: &[Client],
     name: &str,
     ours: &'static str,
-    run: impl Fn(&mut Bench, Client) -> Result<(), String> + Copy + 'static,
+    run: impl Fn(&mut Bench, Client) -> Result<(), String> + Copy + Send + Sync + 'static,
 ) -> Vec<Case> {
     clients.iter().map(|&client| case(name, client.name(), ours, move |bench| run(bench, client))).collect()
 }
