@@ -6,7 +6,7 @@ use rand_core::Rng;
 
 use crate::Now;
 use crate::block::{BlockValue, size_of_szx};
-use crate::client::{MAX_RESTARTS, Observation, Receiving};
+use crate::client::{MAX_CHALLENGES, MAX_RESTARTS, Observation, Receiving};
 use crate::code::Code;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, ExchangeError, ExchangeId};
@@ -91,12 +91,14 @@ impl<R: Rng> Endpoint<R> {
         };
         let challenge = message.value(number::ECHO).filter(|_| message.code == Code::UNAUTHORIZED);
         if let Some(echo) = challenge
-            && exchange.echo.is_none()
+            && exchange.challenges < MAX_CHALLENGES
         {
             exchange.echo = Some(echo.to_vec());
+            exchange.challenges += 1;
             return self.send_or_queue(now, id);
         }
         exchange.echo = None;
+        exchange.challenges = 0;
         let next = if exchange.receiving.is_some() {
             exchange.take_next_block(message, max_body)
         } else if exchange.sending.is_some() {

@@ -60,9 +60,15 @@ pub(crate) struct Exchange {
     pub(crate) receiving: Option<Receiving>,
     pub(crate) observation: Option<Observation>,
     pub(crate) echo: Option<Vec<u8>>,
+    /// Echo values that were asked for in a row.
+    pub(crate) challenges: u32,
     /// Transfers begun anew; see [`MAX_RESTARTS`].
     pub(crate) restarts: u32,
 }
+
+/// A server that still asks for Echo after so many values is left alone. One is usual; a NAT that gives out another address in
+/// between makes it two.
+pub(crate) const MAX_CHALLENGES: u32 = 3;
 
 /// A body that keeps changing, or a server that keeps losing ours, is given up after this many new starts.
 pub(crate) const MAX_RESTARTS: u32 = 3;
@@ -117,6 +123,7 @@ impl<R: Rng> Endpoint<R> {
             receiving: None,
             observation: None,
             echo: None,
+            challenges: 0,
             restarts: 0,
         };
         self.client.exchanges.insert(id, exchange);

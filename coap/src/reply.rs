@@ -150,12 +150,13 @@ impl<R: Rng> Endpoint<R> {
 
     /// Shapes and sends an answer.
     pub(crate) fn reply(&mut self, now: Now, to: &ReplyTo, response: Response) {
-        // A refusal has changed nothing, so that it may be made anew; 2.31 is for one block.
-        let ran = response.code.is_success() && response.code != Code::CONTINUE;
+        // A refusal has changed nothing, so that it may be made anew.
+        let ran = response.code.is_success();
         self.reply_having_run(now, to, response, ran);
     }
 
-    fn reply_having_run(&mut self, now: Now, to: &ReplyTo, mut response: Response, ran: bool) {
+    /// `ran`: the request has changed something, so that its duplicates are not to run.
+    pub(crate) fn reply_having_run(&mut self, now: Now, to: &ReplyTo, mut response: Response, ran: bool) {
         if response.payload.len() > self.config.max_body {
             log::error!("{}: an answer of {} bytes is too large to send", to.peer, response.payload.len());
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "answer too large", "");

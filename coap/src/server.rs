@@ -175,7 +175,7 @@ impl<R: Rng> Endpoint<R> {
             // A set bit would say that this is not the last word (RFC 7959 §2.3).
             to.block1 = to.block1.map(|block| BlockValue { more: false, ..block });
         }
-        self.reply(now, &to, answer);
+        self.reply_having_run(now, &to, answer, false);
     }
 
     /// Hands a whole request to the application. It has been admitted.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 mod common;
 use common::*;
-use sga_coap::{Code, Config, Response};
+use sga_coap::{Code, Config, Event, Request, Response};
 
 #[test]
 fn guarded_paths_ask_for_echo_and_keep_nothing() {
@@ -115,4 +115,25 @@ fn separate_answers_stay_within_the_bound_in_sum() {
         s.handle_timeout(time);
     }
     assert!(total > 0 && total <= 3 * get.bytes().len());
+}
+
+/// A client answers each challenge, since its address may change between two; who only ever asks is left alone.
+#[test]
+fn a_client_answers_echo_more_than_once_but_not_for_ever() {
+    let mut client = node(Config::default(), 3);
+    client.request(ms(0), addr(1), Request::new(Code::POST, ["guarded"]).with_payload(42, "body")).unwrap();
+    for challenge in 1..=4u8 {
+        let asked = one(sent(&mut client));
+        assert_eq!(asked.get(252), (challenge > 1).then_some([challenge - 1].as_slice()), "the newest value");
+        assert_eq!(asked.payload, b"body");
+        assert!(events(&mut client).is_empty());
+        let again = raw(ACK, Code::UNAUTHORIZED, asked.mid).token(&asked.token).opt(252, &[challenge]);
+        client.handle_datagram(ms(u64::from(challenge)), addr(1), &again.bytes());
+    }
+    assert!(sent(&mut client).is_empty());
+    let told = events(&mut client).into_iter().find_map(|event| match event {
+        Event::Response { response, .. } => Some(response.code),
+        _ => None,
+    });
+    assert_eq!(told, Some(Code::UNAUTHORIZED));
 }

@@ -199,7 +199,7 @@ impl World {
             let longest = self.registrations.entry(request.peer).or_default();
             *longest = (*longest).max(request.datagram_len);
         }
-        self.server.ledger.answered(&request, response.code.is_success());
+        self.server.ledger.answered(request, response.code.is_success());
         self.server.endpoint.respond(self.now, request.id, response);
         self.drain(0);
     }
