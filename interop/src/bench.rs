@@ -1,6 +1,7 @@
 //! What a case works with: our servers behind a relay, and strangers' clients that ask them.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -155,12 +156,34 @@ impl Bench {
         Process::start("device", Bench::ourselves("__device")?.args(args))
     }
 
+    /// A Python script of ours, to be run.
+    pub fn python(&self, script: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg(python_folder().join(script));
+        // What it would cache would lie among the sources.
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    /// A program that is this one in a role, for scripts that want a path.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn launcher(&mut self, role: &str) -> Result<PathBuf, String> {
+        let own = std::env::current_exe().map_err(|error| format!("where am I: {error}"))?;
+        let path = self.path(role);
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        std::fs::write(&path, format!("#!/bin/sh\nexec '{}' {role} \"$@\"\n", own.display())).map_err(failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        Ok(path)
+    }
+
     /// Starts a Python script of ours.
     ///
     /// # Errors
     /// It does not start.
     pub fn start_python(&self, script: &str, args: &[&str]) -> Result<Process, String> {
-        Process::start(script, Command::new(&self.python).arg(python_folder().join(script)).args(args))
+        Process::start(script, self.python(script).args(args))
     }
 
     /// The body of a registration that `served` will take, and the state folder that finishes it.

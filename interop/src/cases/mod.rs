@@ -7,6 +7,7 @@ mod core;
 mod link;
 mod network;
 mod observe;
+mod second;
 mod sga;
 
 use crate::bench::{Ask, Bench, Client, Served, Told};
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Case> {
     cases.extend(sga::cases());
     cases.extend(network::cases());
     cases.extend(capture::cases());
+    cases.extend(second::cases());
     cases
 }
 

@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(each(BOTH, "td_coap_obs_01", "testbed", |bench, client| {
         changes(bench, client, "/obs", "CON", &[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()])
     }));
+    cases.extend(each(BOTH, "td_coap_obs_01", "gateway", inbox));
     cases.extend(each(BOTH, "td_coap_obs_02", "testbed", |bench, client| {
         changes(bench, client, "/obs-non", "NON", &[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()])
     }));
@@ -157,6 +158,44 @@ fn changes(
             check!(observed.served.next_aiocoap()?["payload"] == json!(body), "the client was given another body");
         }
     }
+    Ok(())
+}
+
+/// A stranger's client observes a real inbox, with an attach that a device has made; the device is invited meanwhile.
+fn inbox(bench: &mut Bench, client: Client) -> Result<(), String> {
+    let mut served = bench.gateway(&[])?;
+    let [alice, bob] = super::sga::devices(bench, &served, ["alice", "bob"])?;
+    let folder = bench.path("carried").display().to_string();
+    let mut device = bench.start_device(&["--state", &bob, "--via-files", &folder, "listen", "--count", "1"])?;
+    let file = device.wait(PATIENCE, |line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (words.get(2) == Some(&"FETCH")).then(|| words.get(5).map(|file| (*file).to_owned())).flatten()
+    })?;
+    let attach = std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?;
+    let from = served.relay.seen().len();
+    let fetch = Ask::new("FETCH", "/msg").with(60, &attach);
+    let mut observer = None;
+    match client {
+        Client::Aiocoap => served.start_aiocoap(&fetch, json!({ "observe": 9 }))?,
+        Client::Libcoap => {
+            let mut command = Command::new("coap-client-notls");
+            command.args(["-s", "60", "-m", "fetch", "-t", "60", "-f", &file]).arg(served.url("/msg"));
+            observer = Some(Process::start("coap-client", command.stderr(std::process::Stdio::null()))?);
+        }
+    }
+    let (at, asked) = served.relay.wait(from, PATIENCE, |seen| seen.way == Way::Up && seen.payload() == attach)?;
+    let told = |seen: &Seen| seen.way == Way::Down && seen.client == asked.client && seen.option(OBSERVE).is_some();
+    let (at, first) = served.relay.wait(at, PATIENCE, told)?;
+    check!(first.is("ACK", "2.05") && first.uint(12) == Some(60), "{first}");
+    let inviter = bench.start_device(&["--state", &alice, "connect", "bob"])?;
+    let news = served.relay.wait(at + 1, PATIENCE, told);
+    bench.keep(&served);
+    let (at, news) = news?;
+    check!(news.is("CON", "2.05") && news.token() == first.token(), "{news}");
+    check!(news.uint(OBSERVE) > first.uint(OBSERVE) && news.payload() != first.payload(), "nothing new: {news}");
+    let acked = |seen: &Seen| seen.way == Way::Up && seen.is("ACK", "0.00") && seen.mid() == news.mid();
+    served.relay.wait(at, PATIENCE, acked)?;
+    drop((inviter, observer, device));
     Ok(())
 }
 

@@ -26,7 +26,11 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Registers devices of these names through the relay; their state folders.
-fn devices<const N: usize>(bench: &mut Bench, served: &Served, names: [&str; N]) -> Result<[String; N], String> {
+pub(super) fn devices<const N: usize>(
+    bench: &mut Bench,
+    served: &Served,
+    names: [&str; N],
+) -> Result<[String; N], String> {
     let states = names.map(|name| bench.path(name).display().to_string());
     for (state, name) in states.iter().zip(names) {
         bench.device(&["--state", state, "register", "--gateway", &served.url(""), "--id", name])?;

@@ -142,8 +142,12 @@ impl World {
                 let longest = self.registrations.get(&peer).copied().unwrap_or_default();
                 self.server.ledger.acknowledged(peer, longest);
             }
-            if let Event::Request(request) = event {
-                self.waiting.push(request);
+            match event {
+                Event::Request(request) => self.waiting.push(request),
+                Event::ObserverIdle { peer, token } => {
+                    let _ = self.server.endpoint.notify(self.now, peer, &token, Response::new(Code::CONTENT));
+                }
+                _ => {}
             }
         }
         while let Some(event) = self.client.endpoint.poll_event() {
@@ -221,7 +225,7 @@ impl World {
     pub(crate) fn end(mut self) {
         self.flying.clear();
         for (peer, token) in core::mem::take(&mut self.observers) {
-            // Nobody will acknowledge it. `Unknown` is one that has gone, `Busy` one that will.
+            // Nobody will acknowledge it. `Unknown` is one that has gone.
             self.notify_one(peer, &token, Response::new(Code::CONTENT));
         }
         self.drain(0);
