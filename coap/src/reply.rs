@@ -223,7 +223,11 @@ impl<R: Rng> Endpoint<R> {
         let (Some(resource), Some(_)) = (&to.resource, message.value(number::OBSERVE)) else {
             return;
         };
-        let allowance = to.allowance().saturating_sub(message.encode().len());
+        let len = message.encode().len();
+        // An answer that comes separately may be repeated, which counts as well.
+        let separate = to.confirmable && to.acked;
+        let cost = if separate { self.retransmissions(now, to.peer, to.allowance(), len).1 } else { len };
+        let allowance = to.allowance().saturating_sub(cost);
         let observer = Observer::new(resource.clone(), to.block2.map(|block| block.szx), allowance);
         self.observers.insert(now, (to.peer, to.token), observer, &self.config);
     }
