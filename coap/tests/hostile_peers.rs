@@ -17,8 +17,8 @@ const ATTEMPTS: u32 = 100_000;
 /// What an entry costs beside the bytes that the limits count: keys and times in the maps and indexes it stands in, whose nodes may
 /// be half empty, and the allocations of its parts.
 const ENTRY: usize = 1024;
-/// What the endpoint costs with nothing in it, and what is in hand while one datagram is dealt with.
-const BASE: usize = 64 * 1024;
+/// What the endpoint costs with nothing in it, what is in hand while one datagram is dealt with, and the threads of the tests that wait.
+const BASE: usize = 256 * 1024;
 
 /// Runs an attack, with a client that must be served all the while; prints a line and returns how full it is.
 fn attack(name: &str, bound: usize, mut step: impl FnMut(&mut Node, u32)) -> Usage {

@@ -57,6 +57,7 @@ pub fn file(profile: Profile, suite: Suite) -> String {
         "\"plaintext\" is what is sealed, \"S\" and the like are sealed, \"payload\" is what is in the CoAP message,",
     );
     out.note("\"item\" is the body of an item of an Inbox. The keys are known to all: use them for nothing else.");
+    out.note("Attach, request and Ack numbers are 1; the common set of refusal 1 is suites without suite; refusal 5 says 60 s.");
     inputs.write(&mut out);
     let package_hash = register::package(&inputs, &mut out);
     register::register(&inputs, &package_hash, &mut out);
