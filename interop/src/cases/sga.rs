@@ -15,7 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
         let run = move |bench: &mut Bench, client| package_and_pin(bench, client, profile);
         cases.extend(each(BOTH, &name, "gateway", run));
     }
-    cases.extend(each(BOTH, "refusals", "gateway", refusals));
+    cases.extend(each(BOTH, "refusals_in_words", "gateway", refusals_in_words));
     for profile in ["compact", "classic"] {
         for (name, block) in [("carried", None), ("carried_in_blocks_of_64", Some(2))] {
             let name = format!("{name}_{profile}");
@@ -158,7 +158,7 @@ fn package_and_pin(bench: &mut Bench, client: Client, profile: &str) -> Result<(
 }
 
 /// Each refusal has a code, and words that say what to do.
-fn refusals(bench: &mut Bench, client: Client) -> Result<(), String> {
+fn refusals_in_words(bench: &mut Bench, client: Client) -> Result<(), String> {
     let mut served = bench.gateway(&[])?;
     // Long enough that the words may go to an address that has shown nothing: three times what it sent.
     let post = |path: &str, format, body: &[u8]| {
