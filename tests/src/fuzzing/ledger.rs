@@ -27,8 +27,8 @@ struct Account {
 pub(crate) struct Ledger {
     config: Config,
     accounts: BTreeMap<SocketAddr, Account>,
-    /// When each confirmable request was handed over, unless it was refused.
-    handed_over: BTreeMap<(SocketAddr, u16), Now>,
+    /// When each confirmable request was handed over, unless it was refused, and for how long it is remembered.
+    handed_over: BTreeMap<(SocketAddr, u16), (Now, Duration)>,
     /// The message ID of each request.
     requests: BTreeMap<RequestId, u16>,
     /// Own exchanges that have not ended.
@@ -91,7 +91,7 @@ impl Ledger {
             (false, true) => Duration::ZERO,
             (false, false) => self.config.dedup_protected,
         };
-        if let Some(before) = self.handed_over.insert((request.peer, mid), now) {
+        if let Some((before, lifetime)) = self.handed_over.insert((request.peer, mid), (now, lifetime)) {
             assert!(now >= before + lifetime, "{} {mid}: handed over at {before:?} and {now:?}", request.peer);
         }
     }
