@@ -162,6 +162,13 @@ impl<R: CryptoRng> Gateway<R> {
         if let (Some(origin), Some(response)) = (task.origin, response) {
             self.endpoint.respond(now, origin.id, response);
         }
+        // The items of the answer were read before the observer was there to be told of others. Where there was no room for
+        // all, the device acknowledges first.
+        if let Some(device) = task.shows
+            && self.attachments.get(device).is_some_and(|attachment| !attachment.full)
+        {
+            self.wake(now, device);
+        }
     }
 
     fn step_meta(&mut self, now: Now) -> Step {

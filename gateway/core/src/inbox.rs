@@ -48,6 +48,7 @@ impl<R: CryptoRng> Gateway<R> {
         let key = steps::attach(aead(device.suite), &device.registered_key, &attach.nonce);
         let secret: AttachSecret = sga_schema::decode(&open_copy(key, attach.sealed)?)?;
         self.locks.take(task, &[Lock::Device(index)])?;
+        task.shows = Some(index);
         // Taken only now: whoever held the lock may have changed the record.
         let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
         if secret.attach_number <= device.attach_number {

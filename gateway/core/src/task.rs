@@ -77,11 +77,14 @@ pub(crate) struct Task {
     pub(crate) plan: Option<Plan>,
     /// What the outstanding load asked, to know its answers.
     pub(crate) wants: Vec<Want>,
+    /// Whose inbox it shows: what came after its items were read is told once the answer is out.
+    pub(crate) shows: Option<DeviceIndex>,
 }
 
 impl Task {
     pub(crate) fn new(id: u64, phase: Phase, origin: Option<Origin>) -> Self {
-        Self { id, phase, origin, scratch: Scratch::default(), locks: Vec::new(), plan: None, wants: Vec::new() }
+        let (scratch, locks, wants) = (Scratch::default(), Vec::new(), Vec::new());
+        Self { id, phase, origin, scratch, locks, plan: None, wants, shows: None }
     }
 
     /// The request behind a phase that only requests have.

@@ -4,6 +4,7 @@
 mod support;
 
 use sga_coap::{Code, ExchangeId, Request};
+use sga_schema::NegotiateSecret;
 use support::{Dev, World, addr};
 
 /// A device that observes its empty inbox.
@@ -69,4 +70,52 @@ fn an_observer_that_is_gone_is_found_out() {
     assert_eq!(world.answer(bob.addr, exchange), None);
     let mut bob = Dev { addr: addr(77), ..bob };
     assert_eq!(world.attach(&mut bob).len(), 1, "what is in the inbox stays there");
+}
+
+/// Posts an invitation whose commit stays on its way.
+fn invite_on_its_way(world: &mut World, amy: &mut Dev, bob: &Dev) -> ExchangeId {
+    amy.request_number += 1;
+    let key = world.random();
+    let a1 = world.a1(amy, bob.id, amy.suite, key);
+    let request = world.negotiate_bytes(&NegotiateSecret::Invite(a1));
+    world.send(amy.addr, Request::new(Code::POST, ["negotiate"]).with_payload(60, request))
+}
+
+fn attach_on_its_way(world: &mut World, bob: &mut Dev) -> (ExchangeId, Vec<u8>) {
+    bob.attach_number += 1;
+    bob.nonce = world.random();
+    let request = world.attach_bytes(bob);
+    let fetch = Request::new(Code::FETCH, ["msg"]).with_payload(60, request.clone()).with_observe();
+    (world.send(bob.addr, fetch), request)
+}
+
+/// What is stored while an attach is in work may be in neither: not in its answer, which was read before, and not told to an
+/// observer, who was not there yet. It is told as soon as there is one.
+#[test]
+fn what_comes_while_an_attach_is_in_work_is_told_after_it() {
+    let mut world = World::compact();
+    let mut amy = world.device("amy", 3);
+    let mut bob = world.device("bob", 2);
+    world.holding = true;
+    let invited = invite_on_its_way(&mut world, &mut amy, &bob);
+    let (exchange, request) = attach_on_its_way(&mut world, &mut bob);
+    world.release();
+    assert_eq!(world.answer(amy.addr, invited).map(|answer| answer.code), Some(Code::CREATED));
+    let answer = world.answer(bob.addr, exchange).expect("the answer");
+    assert!(world.open_inbox(&mut bob, &answer).1.is_empty(), "it was read before the invitation was there");
+    let told = world.answer(bob.addr, exchange).expect("a notification");
+    assert_eq!(world.open_inbox(&mut bob, &told).1.len(), 1);
+
+    // The same attach once more, as after a lost answer.
+    let mut zoe = world.device("zoe", 4);
+    let again = Request::new(Code::FETCH, ["msg"]).with_payload(60, request).with_observe();
+    world.slow_loads = true;
+    let exchange = world.send(bob.addr, again);
+    world.invite(&mut zoe, bob.id);
+    world.slow_loads = false;
+    world.pump();
+    let answer = world.answer(bob.addr, exchange).expect("the answer");
+    let seen = world.open_inbox(&mut bob, &answer).1.len();
+    let told = world.answer(bob.addr, exchange).map_or(seen, |told| world.open_inbox(&mut bob, &told).1.len());
+    assert_eq!(told, 2);
 }

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use sga_coap::{Code, Config, Endpoint, Event, ExchangeId, IncomingResponse, Request};
 use sga_crypto::{GroupId, Seed};
-use sga_gateway_core::{Boot, Commit, Gateway, GatewayKeys, Key, KeyPair, Now, Settings, StoreError};
+use sga_gateway_core::{Boot, Commit, Found, Gateway, GatewayKeys, Key, KeyPair, Now, Settings, StoreError, Want};
 use sga_schema::{DeviceId, Profile};
 
 pub(crate) use device::{Dev, OwnedItem, aead, encoded, open, seal, seal_bytes, sign_a1};
@@ -60,6 +60,9 @@ pub(crate) struct World {
     /// The store answers no commit: they pile up in `held`.
     pub(crate) holding: bool,
     pub(crate) held: Vec<Commit>,
+    /// Loads of items have been read, and their answers wait in `read`.
+    pub(crate) slow_loads: bool,
+    read: Vec<(u64, Vec<Found>)>,
     /// The store fails every load.
     pub(crate) blind: bool,
     /// Datagrams that the gateway has sent.
@@ -111,6 +114,8 @@ impl World {
             failing: false,
             holding: false,
             held: Vec::new(),
+            slow_loads: false,
+            read: Vec::new(),
             blind: false,
             transmits: 0,
             asleep: BTreeSet::new(),
@@ -238,7 +243,17 @@ impl World {
     /// What the shell does: the store's and the accelerator's part.
     fn work(&mut self) -> bool {
         let mut moved = false;
+        if !self.slow_loads {
+            for (id, found) in std::mem::take(&mut self.read) {
+                self.gateway.handle_load_done(self.now, id, Ok(found));
+                moved = true;
+            }
+        }
         while let Some(load) = self.gateway.poll_load() {
+            if self.slow_loads && load.wants.iter().any(|want| matches!(want, Want::Items { .. })) {
+                self.read.push((load.id, look(&self.store, &load)));
+                continue;
+            }
             let found =
                 if self.blind { Err(StoreError::Failed("told to".into())) } else { Ok(look(&self.store, &load)) };
             self.gateway.handle_load_done(self.now, load.id, found);
