@@ -264,6 +264,8 @@ fn lossy_separate(bench: &mut Bench, client: Client) -> Result<(), String> {
     let (body, _) = bench.registration(&served, "sensor-1")?;
     // The address is verified first, so that what is lost is what is meant.
     served.ask(bench, client, &Ask::new("POST", "/register").with(60, &body))?;
+    // A client ends when it has its answer: the acknowledgement of that may still be on its way.
+    served.relay.wait(0, PATIENCE, |seen| seen.way == Way::Up && seen.is("ACK", "0.00"))?;
     let from = served.relay.seen().len();
     let mut lost: Vec<(String, &'static str, String)> = Vec::new();
     served.relay.rule(move |seen| {
