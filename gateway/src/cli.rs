@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sga_gateway_core::{Boot, Commit, Found, Gateway, Key, Settings, Want};
+use sga_gateway_core::{Gateway, Settings};
 
 use crate::accelerator::Accelerator;
 use crate::clock::Clock;
@@ -14,16 +14,20 @@ use crate::entropy;
 use crate::error::Error;
 use crate::event_loop::{Reactor, Shell};
 use crate::keys::{Keys, Wanted};
-use crate::options::{Cli, Command, PinArgs, RunArgs};
+use crate::options::{BackupArgs, Cli, Command, DoctorArgs, PinArgs, RunArgs};
 use crate::socket::Sockets;
-use crate::store::{self, Engine, Reader, Sealer, Store};
+use crate::store::{self, Snapshots, Store};
 
 /// Runs a command; 0 done, 1 failed with the reason on stderr, 2 wrong usage.
 pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).try_init();
+    quiet_guarded_panics();
     let result = match Cli::parse_from(args).command {
         Command::Run(args) => run(args),
         Command::Pin(args) => pin(&args),
+        Command::Backup(args) => backup(&args),
+        Command::Restore(args) => restore(&args),
+        Command::Doctor(args) => doctor(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,6 +36,18 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The store's engine asserts what a damaged file does not hold; the store takes that for an answer and says so itself.
+fn quiet_guarded_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if sga_gateway_store::is_guarded() {
+            log::debug!("the store's engine: {info}");
+        } else {
+            usual(info);
+        }
+    }));
 }
 
 /// One line for scripts, at once.
@@ -49,22 +65,24 @@ fn run(args: RunArgs) -> Result<(), Error> {
     let options = args.resolve()?;
     let keys = Keys::open(&options.data, Wanted { profile: options.profile, id: options.id })?;
     let enrolment = enrol::load(options.policy, &options.data)?;
-    let (mut engine, reader) = store::open(&options.data, Sealer::new(&keys.at_rest))?;
-    let boot = boot(&mut engine, &reader)?;
+    let mut held = store::open(&options.data, &keys.at_rest, &store::options(options.item_bytes_max)?)?;
+    let boot = store::boot(&mut held.opened)?;
     let reactor = Reactor::new()?;
     let sockets = Sockets::bind(&options.listen, reactor.registry())?;
     let mut settings = Settings::new(keys.id, keys.profile);
     settings.suites = options.suites;
     settings.enrolment = enrolment;
     settings.separate_after = options.ack_after;
+    let backups = held.opened.take_backups();
     let shell = Shell {
         clock: Clock::start(),
-        store: Store::start(engine, reader, reactor.waker())?,
+        store: Store::start(held, reactor.waker())?,
         accelerator: Accelerator::start(options.accelerators, &keys.gateway.pair, reactor.waker())?,
         gateway: Gateway::new(settings, keys.gateway.clone(), boot, entropy::generator()?),
         sockets,
         reactor,
     };
+    let _snapshots = Snapshots::start(&options.data, backups, options.snapshot_every)?;
     log::info!("gateway {}, profile {}, enrolment {}, pin {}", keys.id, keys.profile, options.policy, keys.pin());
     for address in shell.sockets.addresses() {
         print(&format!("listening on {address}"))?;
@@ -72,14 +90,40 @@ fn run(args: RunArgs) -> Result<(), Error> {
     shell.run()
 }
 
-/// What the last start left, or a new generation in a new store.
-fn boot(engine: &mut impl Engine, reader: &impl Reader) -> Result<Boot, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::new(format!("the store does not answer: {error}"));
-    let found = reader.read(&[Want::Get(Key::Meta)]).map_err(|error| failed(&error))?;
-    if let [Found::Value(Some(value))] = found.as_slice() {
-        return Boot::from_meta(value).map_err(|error| failed(&error));
+/// The keys of a folder that has some.
+fn keys_of(data: &std::path::Path) -> Result<Keys, Error> {
+    if !data.join("gateway.key").exists() {
+        return Err(Error::new(format!(
+            "{} has no gateway.key: name the gateway's folder with --data, or put your copy of the key there",
+            data.display()
+        )));
     }
-    let boot = Boot::fresh(entropy::bytes()?);
-    engine.apply(&[Commit { id: 0, changes: vec![boot.to_change()] }]).map_err(|error| failed(&error))?;
-    Ok(boot)
+    Keys::open(data, Wanted::default())
+}
+
+fn backup(args: &BackupArgs) -> Result<(), Error> {
+    let keys = keys_of(&args.data)?;
+    let contents = store::backup(&args.data, &keys.at_rest, &args.file)?;
+    print(&format!("{}: {} records, {} items in mailboxes", args.file.display(), contents.records, contents.items))
+}
+
+fn restore(args: &BackupArgs) -> Result<(), Error> {
+    let keys = keys_of(&args.data)?;
+    let (contents, kept) = store::restore(&args.data, &keys.at_rest, &args.file)?;
+    if let Some(kept) = kept {
+        log::warn!("the store that was there is kept as {}", args.data.join(kept).display());
+    }
+    print(&format!(
+        "restored {}: {} records, {} items in mailboxes; what was stored after it was made is missing, devices are told so",
+        args.file.display(),
+        contents.records,
+        contents.items
+    ))
+}
+
+fn doctor(args: &DoctorArgs) -> Result<(), Error> {
+    let keys = keys_of(&args.data)?;
+    let diagnosis = store::doctor(&args.data, &keys.at_rest)?;
+    print(&diagnosis.to_string())?;
+    if diagnosis.wrong.is_empty() { Ok(()) } else { Err(Error::new("the store is damaged")) }
 }

@@ -15,17 +15,21 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
 /// Writes a file that only its owner may read: complete under its name, or not under its name.
 pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), Error> {
     let temporary = beside(path, ".new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .doing("write", &temporary)?;
+    let mut file = create_secret(&temporary)?;
     file.write_all(content).doing("write", &temporary)?;
     file.sync_all().doing("sync", &temporary)?;
     fs::rename(&temporary, path).doing("rename to", path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    sync_folder(path)
+}
+
+/// A new file that only its owner may read.
+pub(crate) fn create_secret(path: &Path) -> Result<File, Error> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).doing("write", path)
+}
+
+/// Makes the name of a file durable.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).doing("sync the folder", folder)
 }
 

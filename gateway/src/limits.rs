@@ -20,8 +20,11 @@ pub(crate) const QUEUE_MAX: usize = sga_gateway_core::limits::TASKS_MAX + 1;
 /// Commits that one sync makes durable together: it bounds the time that the first of them waits.
 pub(crate) const GROUP_MAX: usize = 1_024;
 
-/// Memory that the store's engine may use as a cache. Its own default of 1 GiB is more than a Pi has.
-pub(crate) const STORE_CACHE_BYTES: usize = 32 << 20;
-
 /// How long a clean stop waits for what was handed to the store.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of an order to a running gateway.
+pub(crate) const CONTROL_LINE_MAX: u64 = 256;
+
+/// How long an order, or somebody who takes a backup, may keep the control thread waiting.
+pub(crate) const CONTROL_WAIT: Duration = Duration::from_secs(10);

@@ -25,6 +25,29 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Print the package's fingerprint, which devices compare when they register. Makes the keys if there are none.
     Pin(PinArgs),
+    /// Write all that the store holds to a file, while the gateway runs or not. Of use with this gateway's keys only: keep a copy of
+    /// DATA/gateway.key as well.
+    Backup(BackupArgs),
+    /// Put a backup in the place of the store, which is kept under another name. The gateway must not run.
+    Restore(BackupArgs),
+    /// Read the store through and say what is in it and what is damaged; exits with 1 if something is. Changes nothing.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// The backup.
+    pub(crate) file: PathBuf,
+    /// The folder with the gateway's keys and store.
+    #[arg(long, default_value = "sga-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// The folder with the gateway's keys and store.
+    #[arg(long, default_value = "sga-data")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -71,6 +94,12 @@ pub(crate) struct RunArgs {
     /// send again. [default: 500]
     #[arg(long, value_name = "MS")]
     pub(crate) ack_after: Option<u64>,
+    /// Megabytes of items in all mailboxes together; beyond it messages are refused (5.03) until some are fetched. [default: 4096]
+    #[arg(long, value_name = "MB")]
+    pub(crate) store_max: Option<u64>,
+    /// Hours between snapshots of the store in DATA; the last two are kept, and used if the store is damaged. [default: none]
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) snapshot_every: Option<u64>,
     /// A TOML file with these names; flags win over it.
     #[arg(long)]
     #[serde(skip)]
@@ -106,6 +135,8 @@ pub(crate) struct RunOptions {
     pub(crate) suites: SuiteSet,
     pub(crate) accelerators: usize,
     pub(crate) ack_after: Duration,
+    pub(crate) item_bytes_max: Option<u64>,
+    pub(crate) snapshot_every: Option<Duration>,
 }
 
 impl RunArgs {
@@ -135,6 +166,12 @@ impl RunArgs {
             suites: if suites.is_empty() { SuiteSet::ALL } else { SuiteSet::of(&suites) },
             accelerators: self.accelerators.or(file.accelerators).unwrap_or_else(cores),
             ack_after,
+            item_bytes_max: self.store_max.or(file.store_max).map(|megabytes| megabytes.saturating_mul(1_000_000)),
+            snapshot_every: self
+                .snapshot_every
+                .or(file.snapshot_every)
+                .filter(|&hours| hours > 0)
+                .map(|hours| Duration::from_secs(hours.saturating_mul(3_600))),
         })
     }
 }

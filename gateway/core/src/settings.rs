@@ -9,7 +9,7 @@ use sga_schema::{DeviceId, Package, Policy, Profile, SuiteSet, VERSION};
 
 use crate::job::KeyPair;
 use crate::record::{Meta, RecordError};
-use crate::storage::{Change, Key};
+use crate::storage::{Change, DeviceIndex, Key};
 
 /// Who may register.
 #[derive(Clone)]
@@ -135,6 +135,14 @@ impl Boot {
     /// The value is damaged.
     pub fn from_meta(value: &[u8]) -> Result<Self, RecordError> {
         Meta::decode(value).map(|meta| Self { meta })
+    }
+
+    /// After the store was set back: another generation, and no index for a new device that one which is there has.
+    #[must_use]
+    pub fn renewed(mut self, generation: [u8; 4], highest_device: Option<DeviceIndex>) -> Self {
+        self.meta.generation = generation;
+        self.meta.next_device = self.meta.next_device.max(highest_device.map_or(1, |index| index.saturating_add(1)));
+        self
     }
 
     /// What a new store has to be given before the gateway serves from it.

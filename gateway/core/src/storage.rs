@@ -93,10 +93,39 @@ impl Key {
         out
     }
 
-    /// Whether the value holds keys of devices and must be sealed at rest.
+    /// The key whose bytes these are.
     #[must_use]
-    pub fn is_secret(self) -> bool {
-        matches!(self, Self::Device(_) | Self::Session(_))
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        fn whole<const N: usize>(rest: &[u8]) -> Option<[u8; N]> {
+            rest.try_into().ok()
+        }
+        fn two<const N: usize, const M: usize>(rest: &[u8]) -> Option<([u8; N], [u8; M])> {
+            let (first, rest) = rest.split_first_chunk()?;
+            Some((*first, whole(rest)?))
+        }
+        let (tag, rest) = bytes.split_first()?;
+        Some(match tag {
+            b'm' if rest.is_empty() => Self::Meta,
+            b'n' => Self::Name(DeviceId::new(rest).ok()?),
+            b'd' => Self::Device(u32::from_be_bytes(whole(rest)?)),
+            b's' => Self::Session(Handle(whole(rest)?)),
+            b'l' => Self::Leg(Handle(whole(rest)?)),
+            b'w' => Self::Window(Handle(whole(rest)?)),
+            b'p' => {
+                let (a, b) = two(rest)?;
+                Self::Pair(u32::from_be_bytes(a), u32::from_be_bytes(b))
+            }
+            b'q' => {
+                let (due_s, session) = two(rest)?;
+                Self::Pending { due_s: u64::from_be_bytes(due_s), session: Handle(session) }
+            }
+            b'r' => Self::Retired(whole(rest)?),
+            b'i' => {
+                let (mailbox, number) = two(rest)?;
+                Self::Item { mailbox: u32::from_be_bytes(mailbox), number: u32::from_be_bytes(number) }
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -205,6 +234,22 @@ pub enum Want {
         /// At most this many.
         max: usize,
     },
+    /// The next mailbox with an item that was stored before a time.
+    Aged {
+        /// The first mailbox to look at.
+        from: DeviceIndex,
+        /// Seconds of persisted uptime.
+        before_s: u64,
+    },
+    /// Which records there are between two keys, both included.
+    Keys {
+        /// The first.
+        from: Key,
+        /// The last.
+        to: Key,
+        /// At most this many.
+        max: usize,
+    },
 }
 
 /// Questions answered from one view of the store, which holds at least all commits that had completed when it was asked.
@@ -227,6 +272,20 @@ pub enum Found {
     Index(Vec<ItemMeta>),
     /// To `Pending`: due time and session.
     Pending(Vec<(u64, Handle)>),
+    /// To `Aged`.
+    Aged {
+        /// One that has such an item; none among those that were looked at.
+        mailbox: Option<DeviceIndex>,
+        /// Where to go on; none at the end.
+        next: Option<DeviceIndex>,
+    },
+    /// To `Keys`.
+    Keys {
+        /// In the order of their bytes.
+        keys: Vec<Key>,
+        /// There are others behind them.
+        more: bool,
+    },
 }
 
 /// Why the store could not do it. Nothing of the commit has happened.
@@ -248,3 +307,32 @@ impl core::fmt::Display for StoreError {
 }
 
 impl core::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_comes_back_from_its_bytes() {
+        let id = DeviceId::new(b"sensor").expect("an id");
+        let handle = Handle([1, 2, 3, 4]);
+        let keys = [
+            Key::Meta,
+            Key::Name(id),
+            Key::Device(7),
+            Key::Session(handle),
+            Key::Leg(handle),
+            Key::Window(handle),
+            Key::Pair(1, 2),
+            Key::Pending { due_s: 9, session: handle },
+            Key::Retired([5; 16]),
+            Key::Item { mailbox: 3, number: 4 },
+        ];
+        for key in keys {
+            let bytes = key.to_bytes();
+            assert_eq!(Key::from_bytes(&bytes), Some(key));
+            assert_ne!(Key::from_bytes(&bytes[..bytes.len() - 1]), Some(key));
+        }
+        assert_eq!(Key::from_bytes(b"!format"), None);
+    }
+}

@@ -1,15 +1,47 @@
-//! The threads that wait for the disk: one writes, one reads.
+//! The threads that wait for the disk: one writes the journal, one fills the tables, one reads.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use mio::Waker;
-use sga_gateway_core::{Commit, Found, Load, StoreError};
+use sga_gateway_core::{Commit, Found, Load, StoreError, Want};
+use sga_gateway_store::{Opened, Reader, Writer, commit_len, limits::GROUP_BYTES_MAX};
 
-use super::{Engine, Reader};
+use super::Held;
 use crate::error::Error;
 use crate::limits::{GROUP_MAX, QUEUE_MAX};
+
+/// What writes: one call, one sync.
+pub(crate) trait Engine: Send {
+    /// Whether there is room for a commit.
+    fn admit(&mut self, commit: &Commit) -> Result<(), StoreError>;
+    /// Makes all of the commits durable, in their order, or none of them.
+    fn apply(&mut self, group: &[Commit]) -> Result<(), StoreError>;
+}
+
+impl Engine for Writer {
+    fn admit(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        Self::admit(self, commit)
+    }
+
+    fn apply(&mut self, group: &[Commit]) -> Result<(), StoreError> {
+        Self::apply(self, group)
+    }
+}
+
+/// What reads, beside the writer.
+pub(crate) trait Answers: Send {
+    /// Answers from one state that has all commits that were reported done.
+    fn read(&self, wants: &[Want]) -> Result<Vec<Found>, StoreError>;
+}
+
+impl Answers for Reader {
+    fn read(&self, wants: &[Want]) -> Result<Vec<Found>, StoreError> {
+        Self::read(self, wants)
+    }
+}
 
 /// Something that was asked of the store is done, or could not be.
 #[derive(Debug)]
@@ -24,30 +56,37 @@ pub(crate) struct Store {
     loads: Option<SyncSender<Load>>,
     done: Receiver<Completion>,
     threads: Vec<JoinHandle<()>>,
+    _lock: Option<File>,
 }
 
 impl Store {
-    pub(crate) fn start(
+    /// Starts the threads of an open store.
+    pub(crate) fn start(held: Held, waker: &Arc<Waker>) -> Result<Self, Error> {
+        let Held { opened: Opened { mut writer, reader, .. }, lock } = held;
+        let checkpointer = writer.take_checkpointer();
+        let mut store = Self::with(writer, reader, waker)?;
+        store._lock = Some(lock);
+        if let Some(checkpointer) = checkpointer {
+            store.threads.push(spawn("store-tables", move || checkpointer.run())?);
+        }
+        Ok(store)
+    }
+
+    pub(crate) fn with(
         engine: impl Engine + 'static,
-        reader: impl Reader + 'static,
+        reader: impl Answers + 'static,
         waker: &Arc<Waker>,
     ) -> Result<Self, Error> {
         let (commits, commit_queue) = sync_channel(QUEUE_MAX);
         let (loads, load_queue) = sync_channel(QUEUE_MAX);
         let (results, done) = channel();
-        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            Builder::new()
-                .name(name.to_owned())
-                .spawn(body)
-                .map_err(|error| Error::new(format!("cannot start a thread: {error}")))
-        };
         let (writer_results, writer_waker) = (results.clone(), waker.clone());
         let reader_waker = waker.clone();
         let threads = vec![
-            spawn("store-writer", Box::new(move || write(engine, &commit_queue, &writer_results, &writer_waker)))?,
-            spawn("store-reader", Box::new(move || answer(&reader, &load_queue, &results, &reader_waker)))?,
+            spawn("store-writer", move || write(engine, &commit_queue, &writer_results, &writer_waker))?,
+            spawn("store-reader", move || answer(&reader, &load_queue, &results, &reader_waker))?,
         ];
-        Ok(Self { commits: Some(commits), loads: Some(loads), done, threads })
+        Ok(Self { commits: Some(commits), loads: Some(loads), done, threads, _lock: None })
     }
 
     pub(crate) fn submit(&self, commit: Commit) -> Result<(), Error> {
@@ -62,7 +101,7 @@ impl Store {
         self.done.try_recv().ok()
     }
 
-    /// Lets both threads finish what they have and waits for them.
+    /// Lets the threads finish what they have and waits for them.
     pub(crate) fn stop(mut self) {
         self.commits = None;
         self.loads = None;
@@ -74,6 +113,13 @@ impl Store {
     }
 }
 
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| Error::new(format!("cannot start a thread: {error}")))
+}
+
 fn hand<T>(queue: Option<&SyncSender<T>>, what: T) -> Result<(), Error> {
     match queue.map(|queue| queue.try_send(what)) {
         Some(Ok(())) => Ok(()),
@@ -83,11 +129,31 @@ fn hand<T>(queue: Option<&SyncSender<T>>, what: T) -> Result<(), Error> {
     }
 }
 
-/// Group commit: all that has come while the last sync ran goes into the next.
+/// Group commit: all that has come while the last sync ran goes into the next, up to a bound. Nothing waits for company.
 fn write(mut engine: impl Engine, queue: &Receiver<Commit>, results: &Sender<Completion>, waker: &Waker) {
-    while let Ok(first) = queue.recv() {
-        let mut group = vec![first];
-        group.extend(queue.try_iter().take(GROUP_MAX - 1));
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| queue.recv().ok()) {
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        let mut coming = Some(first);
+        while let Some(commit) = coming {
+            let len = commit_len(&commit);
+            if !group.is_empty() && bytes + len > GROUP_BYTES_MAX {
+                next = Some(commit);
+                break;
+            }
+            match engine.admit(&commit) {
+                Ok(()) => {
+                    bytes += len;
+                    group.push(commit);
+                }
+                Err(error) => {
+                    if results.send(Completion::Commit(commit.id, Err(error))).is_err() {
+                        return;
+                    }
+                }
+            }
+            coming = if group.len() < GROUP_MAX { queue.try_recv().ok() } else { None };
+        }
         let result = engine.apply(&group);
         for commit in group {
             if results.send(Completion::Commit(commit.id, result.clone())).is_err() {
@@ -98,7 +164,7 @@ fn write(mut engine: impl Engine, queue: &Receiver<Commit>, results: &Sender<Com
     }
 }
 
-fn answer(reader: &impl Reader, queue: &Receiver<Load>, results: &Sender<Completion>, waker: &Waker) {
+fn answer(reader: &impl Answers, queue: &Receiver<Load>, results: &Sender<Completion>, waker: &Waker) {
     while let Ok(load) = queue.recv() {
         if results.send(Completion::Load(load.id, reader.read(&load.wants))).is_err() {
             return;

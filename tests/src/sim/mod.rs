@@ -4,6 +4,7 @@
 //! Nothing here waits: an hour of a device's life takes milliseconds, and a seed replays any failure.
 
 mod device;
+pub mod disk;
 mod gateway;
 mod store;
 mod world;

@@ -91,6 +91,18 @@ impl SimStore {
                 });
                 Found::Pending(due.collect())
             }
+            Want::Aged { from, before_s } => {
+                let old = |(_, item): &(&(u32, u32), &StoredItem)| item.stored_s < *before_s;
+                let mailbox = self.items.range((*from, 0)..).find(old).map(|((mailbox, _), _)| *mailbox);
+                Found::Aged { mailbox, next: mailbox.and_then(|mailbox| mailbox.checked_add(1)) }
+            }
+            Want::Keys { from, to, max } => {
+                let all = self.records.range(from.to_bytes()..=to.to_bytes());
+                let mut keys: Vec<Key> = all.filter_map(|(key, _)| Key::from_bytes(key)).collect();
+                let more = keys.len() > *max;
+                keys.truncate(*max);
+                Found::Keys { keys, more }
+            }
         }
     }
 

@@ -83,6 +83,23 @@ pub(crate) fn look(store: &Store, load: &Load) -> Vec<Found> {
             let due = all.filter(|(due_s, _)| due_s <= up_to_s).take(*max);
             Found::Pending(due.map(|(due_s, session)| (due_s, Handle(session))).collect())
         }
+        Want::Aged { from, before_s } => {
+            let all = store.range(item_key(*from, 0)..=item_key(u32::MAX, u32::MAX));
+            let old = |key: &Vec<u8>| {
+                let Some(Key::Item { mailbox, number }) = Key::from_bytes(key) else { return None };
+                let oldest = items_of(store, mailbox, number);
+                oldest.first().is_some_and(|item| item.stored_s < *before_s).then_some(mailbox)
+            };
+            let mailbox = all.map(|(key, _)| key).find_map(old);
+            Found::Aged { mailbox, next: mailbox.map(|mailbox| mailbox + 1) }
+        }
+        Want::Keys { from, to, max } => {
+            let mut keys: Vec<Key> =
+                store.range(from.to_bytes()..=to.to_bytes()).filter_map(|(key, _)| Key::from_bytes(key)).collect();
+            let more = keys.len() > *max;
+            keys.truncate(*max);
+            Found::Keys { keys, more }
+        }
     };
     load.wants.iter().map(answer).collect()
 }
