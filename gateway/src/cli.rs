@@ -73,6 +73,9 @@ fn run(args: RunArgs) -> Result<(), Error> {
     settings.suites = options.suites;
     settings.enrolment = enrolment;
     settings.separate_after = options.ack_after;
+    settings.mailbox_messages_max = options.mailbox_messages_max;
+    settings.mailbox_age = options.mailbox_age;
+    settings.forget_after = options.forget_after;
     let backups = held.opened.take_backups();
     let shell = Shell {
         clock: Clock::start(),

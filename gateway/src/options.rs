@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
-use sga_gateway_core::limits::SEPARATE_AFTER;
+use sga_gateway_core::limits::{FORGET_AFTER, MAILBOX_AGE, MAILBOX_MESSAGES_MAX, SEPARATE_AFTER};
 use sga_schema::{DeviceId, Policy, Profile, Suite, SuiteSet};
 
 use crate::error::{Context, Error};
@@ -97,6 +97,15 @@ pub(crate) struct RunArgs {
     /// Megabytes of items in all mailboxes together; beyond it messages are refused (5.03) until some are fetched. [default: 4096]
     #[arg(long, value_name = "MB")]
     pub(crate) store_max: Option<u64>,
+    /// Messages that wait in one mailbox at most, up to 256; beyond it more are refused (5.03). [default: 256]
+    #[arg(long, value_name = "N")]
+    pub(crate) mailbox_messages: Option<usize>,
+    /// Days of the gateway's uptime after which an item that was not fetched is dropped, and its sender told. [default: 30]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) mailbox_age: Option<u64>,
+    /// Days of the gateway's uptime after which a device that has not attached is forgotten; 0 for never. [default: 365]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) forget_after: Option<u64>,
     /// Hours between snapshots of the store in DATA; the last two are kept, and used if the store is damaged. [default: none]
     #[arg(long, value_name = "HOURS")]
     pub(crate) snapshot_every: Option<u64>,
@@ -136,6 +145,9 @@ pub(crate) struct RunOptions {
     pub(crate) accelerators: usize,
     pub(crate) ack_after: Duration,
     pub(crate) item_bytes_max: Option<u64>,
+    pub(crate) mailbox_messages_max: usize,
+    pub(crate) mailbox_age: Duration,
+    pub(crate) forget_after: Option<Duration>,
     pub(crate) snapshot_every: Option<Duration>,
 }
 
@@ -156,6 +168,15 @@ impl RunArgs {
         if ack_after > ACK_TIMEOUT {
             return Err(Error::new(format!("--ack-after {}: at most 2000 ms", ack_after.as_millis())));
         }
+        let mailbox_messages_max = self.mailbox_messages.or(file.mailbox_messages).unwrap_or(MAILBOX_MESSAGES_MAX);
+        if !(1..=MAILBOX_MESSAGES_MAX).contains(&mailbox_messages_max) {
+            return Err(Error::new(format!("--mailbox-messages {mailbox_messages_max}: 1 to {MAILBOX_MESSAGES_MAX}")));
+        }
+        let days = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
+        let mailbox_age = self.mailbox_age.or(file.mailbox_age).map_or(MAILBOX_AGE, days);
+        if mailbox_age.is_zero() {
+            return Err(Error::new("--mailbox-age 0: at least 1 day"));
+        }
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(RunOptions {
             policy: self.enrol.or(file.enrol).unwrap_or(if loopback { Policy::Open } else { Policy::Token }),
@@ -166,6 +187,13 @@ impl RunArgs {
             suites: if suites.is_empty() { SuiteSet::ALL } else { SuiteSet::of(&suites) },
             accelerators: self.accelerators.or(file.accelerators).unwrap_or_else(cores),
             ack_after,
+            mailbox_messages_max,
+            mailbox_age,
+            forget_after: match self.forget_after.or(file.forget_after) {
+                None => Some(FORGET_AFTER),
+                Some(0) => None,
+                Some(after) => Some(days(after)),
+            },
             item_bytes_max: self.store_max.or(file.store_max).map(|megabytes| megabytes.saturating_mul(1_000_000)),
             snapshot_every: self
                 .snapshot_every

@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
     NoCommonSuite,
     /// The device's: another message was stored under this sequence number.
     Conflict,
+    /// The peer of a session is forgotten.
+    NoPeer,
     /// Nobody's: no room for this at the moment.
     Full,
     /// Nobody's: too many requests wait for the same thing, or in all.
@@ -82,6 +84,9 @@ impl Refusal {
                 "another message was stored",
                 "this sequence number was used for another message or is too old; start a new run",
             ),
+            Self::NoPeer => {
+                Response::problem(Code::NOT_FOUND, "no such peer", "it was not seen for too long and is forgotten")
+            }
             Self::Full => Response::problem(Code::SERVICE_UNAVAILABLE, "no room", "the mailbox is full; try later")
                 .with_max_age(FULL_RETRY_S),
             Self::Busy => {

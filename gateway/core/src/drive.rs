@@ -47,6 +47,11 @@ impl<R: CryptoRng> Gateway<R> {
             Phase::Notify(device) => self.step_notify(now, device, &mut task),
             Phase::Expire => self.step_expire(now, &mut task),
             Phase::Withdraw { due_s, session } => self.step_withdraw(now, due_s, session, &mut task),
+            Phase::Aged(from) => self.step_aged(now, from, &mut task),
+            Phase::DropItems(mailbox) => self.step_drop_items(now, mailbox, &mut task),
+            Phase::Census => self.step_census(now, &mut task),
+            Phase::Forget(index) => self.step_forget(now, index, &mut task),
+            Phase::DropSession(handle) => self.step_drop_session(handle, &mut task),
             Phase::Meta => Ok(self.step_meta(now)),
         };
         match step {
@@ -109,6 +114,8 @@ impl<R: CryptoRng> Gateway<R> {
                 }
                 (Want::Items { .. }, Found::Items(items)) => task.scratch.items = Some(items),
                 (Want::Pending { .. }, Found::Pending(pending)) => task.scratch.pending = Some(pending),
+                (Want::Aged { .. }, Found::Aged { mailbox, next }) => task.scratch.aged = Some((mailbox, next)),
+                (Want::Keys { .. }, Found::Keys { keys, more }) => task.scratch.keys = Some((keys, more)),
                 (want, _) => return Err(StoreError::Failed(format!("an answer that does not fit {want:?}"))),
             }
         }
@@ -146,6 +153,9 @@ impl<R: CryptoRng> Gateway<R> {
         }
         for (mailbox, _) in plan.appended {
             self.wake(now, mailbox);
+        }
+        if let Some(phase) = plan.again {
+            self.start(now, phase, None);
         }
     }
 

@@ -14,13 +14,13 @@ use crate::answer::{CBOR, Refusal};
 use crate::attachments::Attachments;
 use crate::cache::Cache;
 use crate::job::{Job, Outcome};
-use crate::limits::{EXPIRY_INTERVAL, TASKS_MAX, UPTIME_INTERVAL};
+use crate::limits::{AGED_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, UPTIME_INTERVAL};
 use crate::mailbox::Mailboxes;
 use crate::record::Meta;
 use crate::route::{self, Path};
 use crate::settings::{Boot, GatewayKeys, Settings};
 use crate::storage::{Commit, Found, Load, StoreError};
-use crate::task::{Locks, Origin, Phase, Task};
+use crate::task::{Census, Locks, Origin, Phase, Task};
 use crate::ticket::Tickets;
 
 /// Why the gateway wants to be woken.
@@ -32,6 +32,10 @@ pub enum Deadline {
     Expiry,
     /// The uptime is to be written down.
     Uptime,
+    /// Items may have grown too old.
+    Aged,
+    /// Devices and sessions are to be looked at.
+    Census,
 }
 
 /// The gateway, without clock, sockets, threads and disk.
@@ -63,6 +67,9 @@ pub struct Gateway<R> {
     started: Option<Now>,
     next_expiry: Now,
     next_uptime: Now,
+    next_aged: Now,
+    next_census: Now,
+    pub(crate) census: Census,
 }
 
 impl<R: CryptoRng> Gateway<R> {
@@ -94,6 +101,9 @@ impl<R: CryptoRng> Gateway<R> {
             started: None,
             next_expiry: Now::ZERO,
             next_uptime: Now::ZERO,
+            next_aged: Now::ZERO,
+            next_census: Now::ZERO,
+            census: Census::Devices(0),
             settings,
             keys,
             rng,
@@ -119,6 +129,14 @@ impl<R: CryptoRng> Gateway<R> {
         if now >= self.next_uptime {
             self.next_uptime = now + UPTIME_INTERVAL;
             self.start(now, Phase::Meta, None);
+        }
+        if now >= self.next_aged {
+            self.next_aged = now + AGED_INTERVAL;
+            self.start(now, Phase::Aged(0), None);
+        }
+        if now >= self.next_census {
+            self.next_census = now + CENSUS_INTERVAL;
+            self.start(now, Phase::Census, None);
         }
         self.run_ready(now);
     }
@@ -184,7 +202,12 @@ impl<R: CryptoRng> Gateway<R> {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, and why.
     pub fn poll_deadline(&self) -> Option<(Now, Deadline)> {
         let coap = self.endpoint.poll_deadline().map(|(at, why)| (at, Deadline::Coap(why)));
-        let own = [(self.next_expiry, Deadline::Expiry), (self.next_uptime, Deadline::Uptime)];
+        let own = [
+            (self.next_expiry, Deadline::Expiry),
+            (self.next_uptime, Deadline::Uptime),
+            (self.next_aged, Deadline::Aged),
+            (self.next_census, Deadline::Census),
+        ];
         coap.into_iter().chain(own).min_by_key(|(at, _)| *at)
     }
 
@@ -210,6 +233,8 @@ impl<R: CryptoRng> Gateway<R> {
             self.started = Some(now);
             self.next_expiry = now;
             self.next_uptime = now + UPTIME_INTERVAL;
+            self.next_aged = now + AGED_INTERVAL;
+            self.next_census = now + CENSUS_INTERVAL;
         }
     }
 

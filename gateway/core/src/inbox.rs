@@ -65,6 +65,7 @@ impl<R: CryptoRng> Gateway<R> {
         changed.attach_number = secret.attach_number;
         changed.accept = secret.accept;
         changed.acknowledged = cursor;
+        changed.seen_s = Some(self.uptime_s(now));
         let record = Arc::new(changed);
         let mut plan = Plan::default();
         plan.put(Key::Device(index), Record::Device(record.clone()));
@@ -269,6 +270,7 @@ mod tests {
             request_number: 0,
             last_invite: None,
             acknowledged: 0,
+            seen_s: None,
         };
         let item = |number, body: &[u8]| StoredItem { number, kind: 6, body: body.to_vec(), stored_s: 0 };
         let mut attachment = attachment(1, true);

@@ -6,6 +6,7 @@
 //! Guarantees: an answer that claims something is stored is given only when the store has said so; a datagram that fails a check
 //! changes nothing; everything is bounded ([`limits`]).
 
+mod age;
 mod answer;
 mod attachments;
 mod cache;

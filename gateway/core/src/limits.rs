@@ -45,11 +45,32 @@ pub const EXPIRY_INTERVAL: Duration = Duration::from_secs(30);
 /// Invitations that one look removes at most; the rest goes with the next.
 pub const EXPIRY_BATCH_MAX: usize = 64;
 
+/// An item that nobody fetched is dropped after so much uptime, unless the operator says otherwise.
+pub const MAILBOX_AGE: Duration = Duration::from_secs(30 * 86_400);
+
+/// A device that has not attached for so much uptime is forgotten, unless the operator says otherwise.
+pub const FORGET_AFTER: Duration = Duration::from_secs(365 * 86_400);
+
+/// How often mailboxes are looked through for items that are too old.
+pub const AGED_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Items that one step drops at most, and their bytes; the next step takes the rest.
+pub const AGED_ITEMS_MAX: usize = 64;
+/// See [`AGED_ITEMS_MAX`].
+pub const AGED_BYTES_MAX: usize = 64 << 10;
+
+/// How often a few devices or sessions are looked at: a million devices are through in eleven days, which is short against a year.
+pub const CENSUS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many a look takes.
+pub const CENSUS_BATCH_MAX: usize = 64;
+
 /// How often the gateway's uptime is written down. Ages are kept in it, since a Pi has no clock that can be trusted.
 pub const UPTIME_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Sequence numbers whose tags are remembered for each leg and run.
-pub const WINDOW_LEN: usize = 64;
+/// Sequence numbers whose tags are remembered for each leg and run. A device waits for the answer to one message before it seals the
+/// next; each message writes the window anew.
+pub const WINDOW_LEN: usize = 16;
 
 /// Runs of which a leg's sequences are remembered: the one it sends under and the one before.
 pub const RUNS_KEPT: usize = 2;

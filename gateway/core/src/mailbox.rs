@@ -59,6 +59,11 @@ impl Mailbox {
         self.items.back().map_or(self.next_number - 1, |meta| meta.number)
     }
 
+    /// Whether nothing is there, and nothing is coming.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.reserved == 0
+    }
+
     /// Whether something is there above a number.
     pub(crate) fn has_above(&self, number: u32) -> bool {
         self.items.back().is_some_and(|meta| meta.number > number)

@@ -36,6 +36,9 @@ impl<R: CryptoRng> Gateway<R> {
             Seen::New => {}
         }
         let receiver = session.end(leg.role.other());
+        if self.cache.device(receiver.index)?.is_none() {
+            return Err(Refusal::NoPeer.into());
+        }
         let item = MessageItem {
             handle: receiver.handle,
             run: post.run,

@@ -102,6 +102,7 @@ impl<R: CryptoRng> Gateway<R> {
             request_number: 0,
             last_invite: None,
             acknowledged: 0,
+            seen_s: Some(self.meta.uptime_s),
         };
         let response = self.grant(Code::CREATED, &task.origin().hash, index, &device);
         let mut plan = Plan::default();

@@ -66,6 +66,10 @@ pub struct Settings {
     pub enrolment: Enrolment,
     /// Most items of messages in one mailbox; at most [`crate::limits::MAILBOX_MESSAGES_MAX`].
     pub mailbox_messages_max: usize,
+    /// An item that was not fetched for so long is dropped, and its sender told.
+    pub mailbox_age: Duration,
+    /// A device that has not attached for so long is forgotten; none is if there is no such time.
+    pub forget_after: Option<Duration>,
     /// A request that takes longer than this is acknowledged, and answered separately (RFC 7252 §5.2.2).
     pub separate_after: Duration,
 }
@@ -80,6 +84,8 @@ impl Settings {
             suites: SuiteSet::ALL,
             enrolment: Enrolment::Open,
             mailbox_messages_max: crate::limits::MAILBOX_MESSAGES_MAX,
+            mailbox_age: crate::limits::MAILBOX_AGE,
+            forget_after: Some(crate::limits::FORGET_AFTER),
             separate_after: crate::limits::SEPARATE_AFTER,
         }
     }

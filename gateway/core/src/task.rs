@@ -35,8 +35,35 @@ pub(crate) enum Phase {
         due_s: u64,
         session: Handle,
     },
+    /// Look for mailboxes with items that are too old, from this one on.
+    Aged(DeviceIndex),
+    /// Drop what is too old in one.
+    DropItems(DeviceIndex),
+    /// Look at a few devices or sessions.
+    Census,
+    /// Forget a device, if it was not seen for too long.
+    Forget(DeviceIndex),
+    /// Drop a session, if nobody is left who has it.
+    DropSession(Handle),
     /// Write the gateway's counters down.
     Meta,
+}
+
+/// Where the census goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Census {
+    Devices(DeviceIndex),
+    Sessions(Handle),
+}
+
+impl Census {
+    /// At the end of the one it begins with the other.
+    pub(crate) fn turn(self) -> Self {
+        match self {
+            Self::Devices(_) => Self::Sessions(Handle([0; 4])),
+            Self::Sessions(_) => Self::Devices(0),
+        }
+    }
 }
 
 /// A request, as far as the phases need it.
@@ -64,6 +91,8 @@ pub(crate) struct Scratch {
     /// From a load of the task's own.
     pub(crate) items: Option<Vec<StoredItem>>,
     pub(crate) pending: Option<Vec<(u64, Handle)>>,
+    pub(crate) aged: Option<(Option<DeviceIndex>, Option<DeviceIndex>)>,
+    pub(crate) keys: Option<(Vec<Key>, bool)>,
 }
 
 #[derive(Debug)]
@@ -140,6 +169,8 @@ pub(crate) struct Plan {
     pub(crate) acknowledged: Option<(DeviceIndex, u32)>,
     /// Whose attachment ends.
     pub(crate) detached: Option<DeviceIndex>,
+    /// What is started when the commit is done.
+    pub(crate) again: Option<Phase>,
     pub(crate) then: Then,
 }
 

@@ -64,7 +64,7 @@ fn damage(file: &Path, rng: &mut ChaCha12Rng) -> String {
     let mut bytes = fs::read(file).expect("readable");
     let at = rng.next_u64() as usize % bytes.len();
     let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-    let what = if rng.next_u32() % 4 == 0 {
+    let what = if rng.next_u32().is_multiple_of(4) {
         bytes.truncate(at);
         format!("{name} cut at {at}")
     } else {

@@ -29,6 +29,8 @@ pub(crate) struct DeviceRecord {
     pub(crate) last_invite: Option<StoredAnswer>,
     /// The device has dealt with all items up to this number.
     pub(crate) acknowledged: u32,
+    /// When it last attached or registered, in seconds of persisted uptime; none in a record from before that was noted.
+    pub(crate) seen_s: Option<u64>,
 }
 
 impl DeviceRecord {
@@ -39,7 +41,7 @@ impl DeviceRecord {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         write(|e| {
-            e.array(10)?.u32(FORMAT)?.bytes(self.id.as_bytes())?.bytes(self.registered_key.expose())?;
+            e.array(11)?.u32(FORMAT)?.bytes(self.id.as_bytes())?.bytes(self.registered_key.expose())?;
             e.u8(self.suite.id())?.u32(self.suites.bits())?.u8(self.accept as u8)?;
             e.u32(self.attach_number)?.u32(self.request_number)?;
             match &self.last_invite {
@@ -47,12 +49,20 @@ impl DeviceRecord {
                 Some(last) => e.array(3)?.bytes(&last.request_hash)?.u8(last.code)?.bytes(&last.payload)?,
             };
             e.u32(self.acknowledged)?;
+            match self.seen_s {
+                None => e.null()?,
+                Some(seen_s) => e.u64(seen_s)?,
+            };
             Ok(())
         })
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let mut d = open(bytes, 9)?;
+        // The last field came later.
+        let (mut d, has_seen) = match open(bytes, 10) {
+            Ok(d) => (d, true),
+            Err(_) => (open(bytes, 9)?, false),
+        };
         Ok(Self {
             id: id(&mut d)?,
             registered_key: secret(&mut d)?,
@@ -71,6 +81,7 @@ impl DeviceRecord {
                 Ok(StoredAnswer { request_hash: fixed(d)?, code: d.u8()?, payload: d.bytes()?.to_vec() })
             })?,
             acknowledged: d.u32()?,
+            seen_s: if has_seen { optional(&mut d, |d| Ok(d.u64()?))? } else { None },
         })
     }
 }
