@@ -73,7 +73,7 @@ pub struct Node {
     kept: Option<Sealed>,
     /// Whether it seals new texts.
     pub sends: bool,
-    /// Refusals in a row after which it gives up reading; without, it never does.
+    /// Refusals in a row after which it gives up reading, or one request without an answer; without, it never does.
     pub patience: Option<u32>,
     in_a_row: u32,
     reading: Reading,
@@ -384,6 +384,8 @@ impl Node {
                     if let Some((_, kind)) = self.flight.take_if(|(exchange, _)| *exchange == id) {
                         self.device.handle_failure();
                         self.not_before = now + RETRY_AFTER;
+                        // No answer is worse than a refusal: it has waited for long.
+                        self.in_a_row = u32::MAX - 1;
                         self.refusal(format!("{kind:?}: {error}"));
                     } else if self.observation.take_if(|old| *old == id).is_some() && self.reading == Reading::On {
                         self.attach();
@@ -437,7 +439,7 @@ impl Node {
     }
 
     fn refusal(&mut self, why: String) {
-        self.in_a_row += 1;
+        self.in_a_row = self.in_a_row.saturating_add(1);
         if self.reading == Reading::ToTheEnd && self.patience.is_some_and(|patience| self.in_a_row >= patience) {
             self.read(Reading::GivenUp(why));
         }
