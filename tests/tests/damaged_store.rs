@@ -3,6 +3,7 @@
 //!
 //! What lies below `--data` is the engine's own affair: any regular file there may be hit, but the keys and the enrolment.
 //! `SGA_ROUNDS` says how many damages are tried; a run that has failed leaves its files where the message says.
+#![expect(clippy::print_stderr, reason = "figures for who runs it with --nocapture")]
 
 use std::fmt;
 use std::fs;
@@ -274,7 +275,13 @@ fn a_damaged_store_starts_keeps_what_it_set_aside_and_hands_out_nothing_false() 
     let full = outcomes.iter().filter(|outcome| outcome.verdict.lost == 0 && outcome.refused.is_empty()).count();
     let refused = outcomes.iter().filter(|outcome| !outcome.refused.is_empty()).count();
     let faulty: Vec<_> = outcomes.iter().filter(|outcome| !outcome.faults.is_empty()).collect();
-    eprintln!("{rounds} rounds, {full} in which nothing was missing, {refused} with refusals, {} faulty", faulty.len());
+    let all: Verdict = outcomes.iter().map(|outcome| outcome.verdict).sum();
+    eprintln!(
+        "{rounds} rounds, {full} in which nothing was missing, {refused} with refusals, {} faulty; {} of {} texts delivered",
+        faulty.len(),
+        all.delivered,
+        all.acknowledged
+    );
     let report: Vec<String> = faulty
         .iter()
         .map(|outcome| {

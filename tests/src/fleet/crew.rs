@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token, Waker};
 use sga_coap::Now;
 
-use super::{Clock, Gateway, Node, Program, Reading, Verdict};
+use super::{Clock, Gateway, Node, Program, Reading, Verdict, log_end};
 
 /// What wakes the loop without being a socket.
 const WAKER: Token = Token(usize::MAX);
@@ -89,8 +89,8 @@ impl Fleet {
                 self.nodes.iter_mut().for_each(Node::gateway_restarted);
                 Ok((gateway, address))
             }
-            None if gateway.has_ended() => Err(format!("the gateway ended at its start:\n{}", gateway.log())),
-            None => Err(format!("the gateway did not serve within {limit:?}:\n{}", gateway.log())),
+            None if gateway.has_ended() => Err(format!("the gateway ended at its start:\n{}", log_end(&gateway.log()))),
+            None => Err(format!("the gateway did not serve within {limit:?}:\n{}", log_end(&gateway.log()))),
         }
     }
 

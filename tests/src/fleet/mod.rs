@@ -12,5 +12,5 @@ mod traffic;
 pub use clock::Clock;
 pub use crew::Fleet;
 pub use node::{Node, Reading, Refused};
-pub use process::{Gateway, Program};
+pub use process::{Gateway, Program, log_end};
 pub use traffic::{Traffic, Verdict};

@@ -11,6 +11,9 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use mio::Waker;
 
+/// Lines of [`log_end`].
+const LOG_END: usize = 12;
+
 /// How the gateway's program is called: its path, and what comes before its own arguments.
 #[derive(Clone, Debug)]
 pub struct Program(Vec<OsString>);
@@ -65,6 +68,7 @@ impl Gateway {
             .args(["run", "--enrol", "open", "--listen", listen, "--data"])
             .arg(data)
             .env_remove("RUST_LOG")
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -146,6 +150,17 @@ impl Gateway {
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
+}
+
+/// The last lines of a log, each kind of line once: what a message about a failure has room for.
+#[must_use]
+pub fn log_end(log: &str) -> String {
+    // What differs from line to line is the date, in brackets.
+    let what = |line: &str| line.split_once("Z ").map_or(line, |(_, what)| what).to_owned();
+    let mut seen = std::collections::HashSet::new();
+    let mut lines: Vec<&str> = log.lines().rev().filter(|line| seen.insert(what(line))).take(LOG_END).collect();
+    lines.reverse();
+    lines.join("\n")
 }
 
 impl Drop for Gateway {

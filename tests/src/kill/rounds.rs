@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::fleet::{Fleet, Gateway, Program, Reading, Verdict};
+use crate::fleet::{Fleet, Gateway, Program, Reading, Verdict, log_end};
 
 /// A start that takes longer has failed.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -140,7 +140,7 @@ impl Run<'_> {
         self.wake_some();
         let life = Duration::from_micros(self.below(LIFE_MAX_US).into());
         if self.fleet.run_until(life, |_| gateway.has_ended()) {
-            return Err(format!("the gateway ended by itself:\n{}", gateway.log()));
+            return Err(format!("the gateway ended by itself:\n{}", log_end(&gateway.log())));
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Run<'_> {
         let age = Duration::from_micros(self.below(BIRTH_MAX_US).into());
         if self.fleet.run_until(age, |_| gateway.has_ended()) {
             self.report.failed_starts += 1;
-            self.report.remarks.push(format!("the gateway ended at its start:\n{}", gateway.log()));
+            self.report.remarks.push(format!("the gateway ended at its start:\n{}", log_end(&gateway.log())));
             return Ok(());
         }
         if gateway.address().is_none() {
