@@ -1,5 +1,5 @@
 //! A store whose files are damaged: the gateway starts all the same, throws nothing away, and hands out nothing but what was
-//! sent. A device may then get less than it was promised; it never gets something else.
+//! sent. A device may then get less than it was promised; it never gets something else. What is acknowledged from then on arrives.
 //!
 //! What lies below `--data` is the engine's own affair: any regular file there may be hit, but the keys and the enrolment.
 //! `SGA_ROUNDS` says how many damages are tried; a run that has failed leaves its files where the message says.
@@ -22,8 +22,12 @@ const ROUNDS: u32 = 40;
 const PAIRS: usize = 4;
 /// Texts that wait in each inbox.
 const WAITING: usize = 40;
+/// Texts that each device sends after the damage.
+const AFTER: usize = 2;
 const START_LIMIT: Duration = Duration::from_secs(15);
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(20);
+/// Faulty rounds after which it is enough.
+const FAULTY_MAX: usize = 20;
 
 fn program() -> Program {
     Program::within(env!("CARGO_BIN_EXE_sga-kill"))
@@ -210,9 +214,40 @@ fn round(original: &Original, folder: &Path, round: u32) -> Outcome {
     outcome
 }
 
+/// Lets all devices send once more, those that still can, and read again: what was acknowledged now must have arrived.
+fn go_on(fleet: &mut Fleet, outcome: &mut Outcome) {
+    let before: Vec<_> = fleet.nodes.iter().map(|node| (node.traffic.count(), node.refused.len())).collect();
+    fleet.nodes.iter_mut().for_each(|node| node.sends = !matches!(node.reading(), Reading::GivenUp(_)));
+    let is_over = |node: &mut Node, (count, refused): &(u32, usize)| {
+        let sealed = (node.traffic.count() - count) as usize;
+        node.sends &= sealed < AFTER;
+        let refused = !node.failures.is_empty() || node.refused.len() > refused + 3;
+        refused || (!node.sends && node.is_sent())
+    };
+    let all = fleet.run_until(LIMIT, |nodes| {
+        nodes.iter_mut().zip(&before).fold(true, |all, (node, before)| is_over(node, before) && all)
+    });
+    fleet.nodes.iter_mut().for_each(|node| node.sends = false);
+    if !all {
+        outcome.faults.push("texts are neither taken nor refused".into());
+    }
+    outcome.faults.extend(fleet.read_all(LIMIT).err());
+    fleet.verdicts();
+    for (node, (count, _)) in fleet.nodes.iter().zip(before) {
+        let lost: Vec<u32> = node.traffic.lost().into_iter().filter(|&number| number >= count).collect();
+        if !lost.is_empty() {
+            outcome.faults.push(format!("texts {lost:?} of {} were acknowledged after the damage and lost", node.id()));
+        }
+    }
+}
+
 /// Reads all inboxes, as far as they are to be had.
 fn look(fleet: &mut Fleet, gateway: Gateway, outcome: &mut Outcome) {
     outcome.faults.extend(fleet.read_all(LIMIT).err());
+    outcome.verdict = fleet.verdicts().into_iter().sum();
+    if outcome.faults.is_empty() {
+        go_on(fleet, outcome);
+    }
     let verdicts = fleet.verdicts();
     for (node, verdict) in fleet.nodes.iter().zip(&verdicts) {
         if !verdict.is_true() {
@@ -226,7 +261,6 @@ fn look(fleet: &mut Fleet, gateway: Gateway, outcome: &mut Outcome) {
             _ => {}
         }
     }
-    outcome.verdict = verdicts.into_iter().sum();
     let log = gateway.log();
     let panics: Vec<_> = log.lines().skip_while(|line| !line.contains("panicked")).take(2).collect();
     if !panics.is_empty() {
@@ -257,7 +291,11 @@ fn a_damaged_store_starts_keeps_what_it_set_aside_and_hands_out_nothing_false() 
             scope.spawn(|| {
                 while let Some(number) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < rounds) {
                     let outcome = round(&original, folder.path(), number);
-                    outcomes.lock().expect("whole").push(outcome);
+                    let mut outcomes = outcomes.lock().expect("whole");
+                    outcomes.push(outcome);
+                    if outcomes.iter().filter(|outcome: &&Outcome| !outcome.faults.is_empty()).count() >= FAULTY_MAX {
+                        return;
+                    }
                 }
             });
         }
@@ -277,7 +315,8 @@ fn a_damaged_store_starts_keeps_what_it_set_aside_and_hands_out_nothing_false() 
     let faulty: Vec<_> = outcomes.iter().filter(|outcome| !outcome.faults.is_empty()).collect();
     let all: Verdict = outcomes.iter().map(|outcome| outcome.verdict).sum();
     eprintln!(
-        "{rounds} rounds, {full} in which nothing was missing, {refused} with refusals, {} faulty; {} of {} texts delivered",
+        "{} rounds, {full} in which nothing was missing, {refused} with refusals, {} faulty; {} of {} texts delivered",
+        outcomes.len(),
         faulty.len(),
         all.delivered,
         all.acknowledged

@@ -66,6 +66,19 @@ impl Traffic {
         self.acknowledged.iter().map(|&number| self.text(number).len()).sum()
     }
 
+    /// Texts that were sealed so far.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.sealed
+    }
+
+    /// Numbers that the gateway has acknowledged and that never arrived.
+    #[must_use]
+    pub fn lost(&self) -> Vec<u32> {
+        let arrived: HashSet<u32> = self.delivered.iter().filter_map(|text| self.number(text)).collect();
+        self.acknowledged.iter().copied().filter(|number| !arrived.contains(number)).collect()
+    }
+
     /// How the three fit.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -83,7 +96,7 @@ impl Traffic {
                 }
             }
         }
-        verdict.lost = self.acknowledged.iter().filter(|number| !seen.contains(number)).count();
+        verdict.lost = self.lost().len();
         verdict
     }
 }
