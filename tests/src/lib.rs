@@ -1,7 +1,9 @@
 //! The whole system: scenarios, attacks, faults, simulated time and network; the demo.
 
 pub mod demo;
+pub mod fleet;
 pub mod fuzzing;
+pub mod kill;
 pub mod script;
 pub mod sim;
 pub mod vectors;
