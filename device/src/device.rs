@@ -26,6 +26,8 @@ pub struct Device<const PEERS: usize> {
     pub(crate) declined_parked: bool,
     pub(crate) flight: Option<Flight>,
     pub(crate) unsaved: bool,
+    /// A text went before an acknowledgement, which goes before the next one. In memory only.
+    pub(crate) owes_ack: bool,
     pub(crate) counters: Counters,
     /// Where the search for due requests starts, so that no peer starves another.
     pub(crate) turn: usize,
@@ -72,6 +74,7 @@ impl<const PEERS: usize> Device<PEERS> {
             declined_parked: false,
             flight: None,
             unsaved: true,
+            owes_ack: false,
             counters: Counters::default(),
             turn: 0,
         }
@@ -116,6 +119,9 @@ impl<const PEERS: usize> Device<PEERS> {
         if self.home.attachment.is_none() {
             return Ok(None);
         }
+        if core::mem::take(&mut self.owes_ack) && self.home.due.ack {
+            return self.send_ack(buf).map(Some);
+        }
         if self.declined.is_some() && !self.declined_parked {
             return self.send_decline(rng, buf);
         }
@@ -133,6 +139,16 @@ impl<const PEERS: usize> Device<PEERS> {
             return self.send_ack(buf).map(Some);
         }
         Ok(None)
+    }
+
+    /// The acknowledgement of the inbox, if it is due; for a shell that waits because another request was refused with 4.29 or
+    /// 5.03. A gateway that has no room gets some by what is acknowledged, and must not wait for it.
+    ///
+    /// # Errors
+    /// As [`Self::poll_request`].
+    pub fn poll_acknowledgement(&mut self, buf: &mut [u8]) -> Result<Option<Outgoing>, DeviceError> {
+        let may = !self.unsaved && self.flight.is_none() && self.home.attachment.is_some() && !self.home.due.attach;
+        if may && self.home.due.ack { self.send_ack(buf).map(Some) } else { Ok(None) }
     }
 
     fn poll_slot(

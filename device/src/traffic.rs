@@ -194,6 +194,7 @@ impl<const PEERS: usize> Device<PEERS> {
         let peer = slot.peer;
         let mut outgoing = post(RequestKind::Message, "msg", 0, Some(peer));
         outgoing.stored = Some(StoredText { peer, run: outbox.run, sequence: outbox.sequence });
+        self.owes_ack = self.home.due.ack;
         self.flight = Some(Flight { sent_len: 0, what: InFlight::Text { peer } });
         Some(outgoing)
     }

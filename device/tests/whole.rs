@@ -299,3 +299,53 @@ fn later_means_later_and_no_request_hides_a_save() {
     assert_ne!(payload, other);
     assert_eq!(amy.respond(gateway.handle(again.kind, &other)), Handled::Done);
 }
+
+/// A gateway without room gets some by what is acknowledged: a text that it refuses again and again must not be in the way.
+#[test]
+fn an_acknowledgement_does_not_wait_for_a_text_that_finds_no_room() {
+    const NO_ROOM: u8 = 0xa3;
+    let (mut gateway, mut amy, mut bob) = established(Profile::Compact);
+    bob.send(id("amy"), b"to be acknowledged");
+    while let Some((out, payload)) = bob.poll() {
+        let reply = gateway.handle(out.kind, &payload);
+        let _ = bob.respond(reply);
+    }
+    amy.send(id("bob"), b"there is no room for this");
+    let (out, _) = amy.poll().unwrap();
+    assert_eq!(out.kind, RequestKind::Message);
+    amy.notify(gateway.notification(id("amy")).unwrap());
+    assert_eq!(amy.texts.len(), 1);
+    assert_eq!(amy.respond((NO_ROOM, Vec::new())), Handled::Retry, "it waits as it was told");
+    amy.save();
+    let mut buf = [0; sga_device::REQUEST_LEN_MAX];
+    let out = amy.device.poll_acknowledgement(&mut buf).unwrap().expect("meanwhile");
+    assert_eq!(out.kind, RequestKind::Ack);
+    assert_eq!(amy.device.poll_acknowledgement(&mut [0; 64]).unwrap(), None, "one request at a time");
+    assert_eq!(amy.respond(gateway.handle(out.kind, &buf[..out.len])), Handled::Done);
+    assert_eq!(amy.device.poll_acknowledgement(&mut buf).unwrap(), None, "once");
+    settle(&mut gateway, &mut [&mut amy, &mut bob]);
+    assert_eq!(bob.texts.last().map(Vec::as_slice), Some(&b"there is no room for this"[..]));
+}
+
+/// A device that always has a text to send acknowledges its inbox all the same.
+#[test]
+fn an_acknowledgement_is_not_starved_by_texts() {
+    let (mut gateway, mut amy, mut bob) = established(Profile::Compact);
+    bob.send(id("amy"), b"to be acknowledged");
+    while let Some((out, payload)) = bob.poll() {
+        let reply = gateway.handle(out.kind, &payload);
+        let _ = bob.respond(reply);
+    }
+    amy.notify(gateway.notification(id("amy")).unwrap());
+    let mut kinds = Vec::new();
+    for _ in 0..4 {
+        if amy.device.can_send(id("bob")) {
+            amy.send(id("bob"), b"one after the other");
+        }
+        let (out, payload) = amy.poll().unwrap();
+        kinds.push(out.kind);
+        assert_eq!(amy.respond(gateway.handle(out.kind, &payload)), Handled::Done);
+    }
+    use RequestKind::{Ack, Message};
+    assert_eq!(kinds, [Message, Ack, Message, Message]);
+}

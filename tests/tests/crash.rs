@@ -20,7 +20,7 @@ const KEY: [u8; 32] = [7; 32];
 
 /// Small files, so that a few groups fill one.
 fn options() -> Options {
-    Options { segment_bytes: 48 << 10, cache_bytes: 1 << 20, ..Options::new(1, [9; 32]) }
+    Options { segment_bytes: 48 << 10, reserve_bytes: 4 << 10, cache_bytes: 1 << 20, ..Options::new(1, [9; 32]) }
 }
 
 /// What a store holds.

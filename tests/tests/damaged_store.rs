@@ -88,7 +88,7 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(entry.file_name());
         if entry.file_type().expect("known").is_dir() {
             copy(&entry.path(), &target);
-        } else {
+        } else if entry.file_type().expect("known").is_file() {
             fs::copy(entry.path(), target).expect("copied");
         }
     }
@@ -101,7 +101,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         let entry = entry.expect("readable");
         if entry.file_type().expect("known").is_dir() {
             found.extend(files(&entry.path()));
-        } else {
+        } else if entry.file_type().expect("known").is_file() {
             found.push(entry.path());
         }
     }
@@ -111,7 +111,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn is_store(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name != "gateway.key" && !name.starts_with("enrol.")
+    // The reserve holds zeros, to be given up when the disk is full.
+    name != "gateway.key" && name != "reserve" && !name.starts_with("enrol.")
 }
 
 /// What was done to a store.

@@ -224,12 +224,18 @@ impl Agent {
             self.next_refresh = now + self.refresh.unwrap_or_default();
             self.device.attach(true);
         }
-        if self.device.needs_save() || self.changed || self.flight.is_some() || now < self.not_before {
+        if self.device.needs_save() || self.changed || self.flight.is_some() {
             return;
         }
-        self.not_before = Now::ZERO;
         let mut buf = [0; REQUEST_LEN_MAX];
-        match self.device.poll_request(&mut self.rng, &mut buf) {
+        let next = if now < self.not_before {
+            // What was refused waits; what the inbox has brought meanwhile is acknowledged.
+            self.device.poll_acknowledgement(&mut buf)
+        } else {
+            self.not_before = Now::ZERO;
+            self.device.poll_request(&mut self.rng, &mut buf)
+        };
+        match next {
             Ok(Some(outgoing)) => self.request(now, &outgoing, &buf[..outgoing.len]),
             Ok(None) => {}
             Err(error) => self.notices.push_back(Notice::Trouble(error.to_string())),

@@ -160,7 +160,9 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     pub(crate) fn fail(&mut self, now: Now, task: Task, error: StoreError) {
-        log::error!("{:?}: {error}", task.phase);
+        // The store itself says once that it is full.
+        let level = if error == StoreError::Full { log::Level::Debug } else { log::Level::Error };
+        log::log!(level, "{:?}: {error}", task.phase);
         self.finish(now, task, Some(Refusal::Store(error).into_response()));
     }
 

@@ -47,6 +47,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// As the disk has them.
     fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Bytes that may still be written.
+    ///
+    /// # Errors
+    /// As the disk has them.
+    fn available(&self) -> io::Result<u64>;
+
     /// Returns when all that was done to names is on the medium.
     ///
     /// # Errors
@@ -159,6 +165,11 @@ impl Disk for Folder {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.0.join(name))
+    }
+
+    fn available(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.0)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     fn sync_names(&self) -> io::Result<()> {

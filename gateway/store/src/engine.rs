@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
-use sga_gateway_core::{Change, Commit, Found, StoreError, Want};
+use sga_gateway_core::{Change, Commit, Found, Key, StoreError, Want};
 use sga_schema::kind;
 
 use crate::codec::{self, Edit};
@@ -13,7 +13,8 @@ use crate::disk::Disk;
 use crate::journal::Journal;
 use crate::layer::Layer;
 use crate::limits::{RESERVE_PART, RETRY};
-use crate::recovery::{SUSPECT, TABLES};
+use crate::recovery::{Options, SUSPECT, TABLES};
+use crate::reserve::Reserve;
 use crate::seal::Sealer;
 use crate::tables::{SetBack, Tables, Unopened, disk_error, guarded};
 use crate::view::View;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) cache_bytes: usize,
     item_bytes_max: u64,
+    reserve: Reserve,
     pub(crate) layers: RwLock<Layers>,
     /// `None` while they are opened anew after an error.
     pub(crate) tables: RwLock<Option<Arc<Tables>>>,
@@ -59,15 +61,16 @@ fn reopening() -> StoreError {
 impl Shared {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
-        cache_bytes: usize,
-        item_bytes_max: u64,
+        options: &Options,
+        reserve: Reserve,
         layers: Layers,
         tables: Tables,
     ) -> Self {
         Self {
             disk,
-            cache_bytes,
-            item_bytes_max,
+            cache_bytes: options.cache_bytes,
+            item_bytes_max: options.item_bytes_max,
+            reserve,
             layers: RwLock::new(layers),
             tables: RwLock::new(Some(Arc::new(tables))),
             work: Mutex::default(),
@@ -126,6 +129,9 @@ impl Shared {
         } else {
             // After an error of the disk the engine wants a new beginning, for reading too.
             self.reopen();
+            if result == Err(StoreError::Full) && self.reserve.give_up(self.disk.as_ref()) {
+                return self.take_in(sealer);
+            }
         }
         let mut work = self.work();
         work.failed = result.clone().err();
@@ -194,6 +200,9 @@ impl Writer {
             Change::Append { item, .. } => Some((item.kind == kind::MESSAGE, item.body.len() as u64)),
             _ => None,
         };
+        if !self.restored() && commit.changes.iter().any(grows) {
+            return Err(StoreError::Full);
+        }
         let (mut bytes, mut messages) = (0, false);
         for (is_message, len) in commit.changes.iter().filter_map(appended) {
             bytes += len;
@@ -207,6 +216,14 @@ impl Writer {
         }
         self.make_room();
         Err(StoreError::Full)
+    }
+
+    /// Whether the disk has room, as far as is known.
+    fn restored(&self) -> bool {
+        match &self.own {
+            Some(own) => own.shared.reserve.restore(own.shared.disk.as_ref()),
+            None => !self.shared.reserve.is_given_up(),
+        }
     }
 
     /// What was delivered leaves the tables only when they hear of it: sees to that, instead of waiting until the journal is full.
@@ -280,6 +297,14 @@ impl Writer {
     }
 }
 
+/// Whether a change is of something new, which a full disk has no room for.
+fn grows(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Append { .. } | Change::Put { key: Key::Name(_) | Key::Session(_) | Key::Pending { .. }, .. }
+    )
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         // An empty group: with something behind it, damage of the last one cannot pass for what was never confirmed.
@@ -304,18 +329,15 @@ impl Checkpointer {
     /// Works until the writer is gone. What failed is tried again: a full disk has room again some time.
     pub fn run(mut self) {
         loop {
-            let mut work = self.shared.work();
-            loop {
-                if work.closing {
-                    return;
-                }
-                if self.shared.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.is_some() {
-                    break;
-                }
-                work = self.shared.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+            let work = self.wait();
+            if work.closing {
+                return;
             }
             let failed_before = work.failed.is_some();
             drop(work);
+            if self.shared.reserve.is_given_up() && self.shared.reserve.restore(self.shared.disk.as_ref()) {
+                log::info!("the disk has room again, and the store takes what comes");
+            }
             match self.shared.take_in(&mut self.sealer) {
                 Ok(_) if failed_before => log::info!("the store writes again"),
                 Ok(_) => {}
@@ -329,6 +351,21 @@ impl Checkpointer {
                     }
                 }
             }
+        }
+    }
+
+    /// Until there is a layer to take in, or it is time to look for room, or the writer is gone.
+    fn wait(&self) -> MutexGuard<'_, Work> {
+        let mut work = self.shared.work();
+        loop {
+            let frozen = self.shared.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.is_some();
+            if work.closing || frozen {
+                return work;
+            }
+            if self.shared.reserve.is_given_up() {
+                return self.shared.changed.wait_timeout(work, RETRY).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            work = self.shared.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -160,7 +160,7 @@ fn make(disk: &dyn Disk, name: &str, len: u64) -> io::Result<Box<dyn DiskFile>> 
 }
 
 /// Writes zeros; giving a length is not enough: the blocks are to be there from now on, whatever else fills the disk.
-fn fill(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<()> {
+pub(crate) fn fill(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0; 1 << 16];
     while from < to {
         let part = (to - from).min(zeros.len() as u64);

@@ -16,6 +16,7 @@ mod journal;
 mod layer;
 pub mod limits;
 mod recovery;
+mod reserve;
 mod seal;
 mod tables;
 mod view;

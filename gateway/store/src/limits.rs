@@ -10,6 +10,9 @@ pub const BLOCK_BYTES: u64 = 4_096;
 /// delivered before it has to go into the tables. It bounds the memory of what is not there yet, and what a start reads.
 pub const SEGMENT_BYTES: u64 = 8 << 20;
 
+/// Space put by for a full disk: what the tables may need for the two layers that wait for them.
+pub const RESERVE_BYTES: u64 = 3 * SEGMENT_BYTES;
+
 /// Bytes of changes in one group. A commit is far smaller; a group of many takes less than the sync that follows.
 pub const GROUP_BYTES_MAX: usize = 1 << 20;
 

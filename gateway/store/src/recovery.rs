@@ -16,7 +16,8 @@ use crate::disk::{Disk, DiskFile};
 use crate::engine::{Layers, Reader, Shared, Writer};
 use crate::journal::{Gap, Journal, NAMES, Scan};
 use crate::layer::Layer;
-use crate::limits::{BATCH_RECORDS, CACHE_BYTES, CHECK_BYTES, ITEM_BYTES_MAX, SEGMENT_BYTES};
+use crate::limits::{BATCH_RECORDS, CACHE_BYTES, CHECK_BYTES, ITEM_BYTES_MAX, RESERVE_BYTES, SEGMENT_BYTES};
+use crate::reserve::Reserve;
 use crate::seal::Sealer;
 use crate::tables::{FORMAT, FORMAT_1, Reading, SetBack, Tables, Unopened, disk_error, guarded, is_own};
 use crate::view::name;
@@ -33,6 +34,8 @@ pub const SNAPSHOT: (&str, &str) = ("snapshot-", ".sga");
 pub struct Options {
     /// Length of each journal file.
     pub segment_bytes: u64,
+    /// Space put by for a full disk.
+    pub reserve_bytes: u64,
     /// Memory for the tables' cache.
     pub cache_bytes: usize,
     /// Tables up to this length are read through at each start.
@@ -51,6 +54,7 @@ impl Options {
     pub fn new(date: u64, seed: [u8; 32]) -> Self {
         Self {
             segment_bytes: SEGMENT_BYTES,
+            reserve_bytes: RESERVE_BYTES,
             cache_bytes: CACHE_BYTES,
             check_bytes: CHECK_BYTES,
             item_bytes_max: ITEM_BYTES_MAX,
@@ -205,7 +209,8 @@ pub fn open(disk: Arc<dyn Disk>, at_rest_key: &[u8; 32], options: &Options) -> R
     let (mut journal, scans) = Journal::open(disk.as_ref(), options.segment_bytes, &sealer)?;
     let layers = opening.replay(&tables, &mut journal, scans, &mut sealer)?;
     let (findings, set_back) = (opening.findings, tables.is_set_back());
-    let shared = Arc::new(Shared::new(disk.clone(), options.cache_bytes, options.item_bytes_max, layers, tables));
+    let reserve = Reserve::open(disk.as_ref(), options.reserve_bytes)?;
+    let shared = Arc::new(Shared::new(disk.clone(), options, reserve, layers, tables));
     let reader = Reader { shared: shared.clone(), sealer: sealer.split() };
     let highest_device = if set_back { highest_device(&reader)? } else { None };
     Ok(Opened {

@@ -276,6 +276,19 @@ impl Node {
     fn next_request(&mut self, now: Now) -> bool {
         self.not_before = Now::ZERO;
         let mut buf = [0; REQUEST_LEN_MAX];
+        if self.reading == Reading::ToTheEnd && self.kept.is_some() && self.device.is_attached() {
+            // A text that is refused again and again is due for ever, and not what this is about.
+            self.device.saved();
+            if let Ok(Some(outgoing)) = self.device.poll_acknowledgement(&mut buf) {
+                self.request(now, &outgoing, &buf[..outgoing.len]);
+                return true;
+            }
+            if self.just_attached {
+                self.read(Reading::Done);
+                return false;
+            }
+            self.attach();
+        }
         loop {
             // Memory is its medium.
             self.device.saved();

@@ -242,6 +242,10 @@ impl Disk for SimDisk {
         self.change_names(NameChange::Remove(name.to_owned()))
     }
 
+    fn available(&self) -> io::Result<u64> {
+        self.alive().map(|_| u64::MAX)
+    }
+
     fn sync_names(&self) -> io::Result<()> {
         let mut state = self.alive()?;
         Self::count_sync(&mut state)?;

@@ -11,7 +11,12 @@ pub(crate) const KEY: [u8; 32] = [1; 32];
 
 /// Small journals, so that tables are filled as well.
 pub(crate) fn options() -> Options {
-    Options { segment_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::new(1_700_000_000, [5; 32]) }
+    Options {
+        segment_bytes: 64 << 10,
+        reserve_bytes: 64 << 10,
+        cache_bytes: 1 << 20,
+        ..Options::new(1_700_000_000, [5; 32])
+    }
 }
 
 pub(crate) fn try_open(folder: &Path, options: &Options) -> Result<Opened, OpenError> {
