@@ -47,8 +47,8 @@ impl Fleet {
         let pair = self.nodes.len() / 2;
         let (a, b) = (format!("a{pair}"), format!("b{pair}"));
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(self.nodes.len() as u64);
-        self.add(Node::new(&a, &b, true, gateway, seed, text_len)?)?;
-        self.add(Node::new(&b, &a, false, gateway, seed ^ (1 << 63), text_len)?)
+        self.add(Node::new(&a, &b, gateway, seed, text_len)?)?;
+        self.add(Node::new(&b, &a, gateway, seed ^ (1 << 63), text_len)?)
     }
 
     /// Adds a device.

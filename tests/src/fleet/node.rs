@@ -102,7 +102,7 @@ fn bytes(rng: &mut ChaCha12Rng) -> [u8; 32] {
 }
 
 impl Node {
-    /// A new device, which registers. `invites`: it is the one of the two that asks for the session.
+    /// A new device, which registers. Of two, the one with the lower name asks for the session.
     ///
     /// # Errors
     /// There is no socket.
@@ -112,15 +112,13 @@ impl Node {
     pub fn new(
         id: &str,
         peer: &str,
-        invites: bool,
         gateway: SocketAddr,
         seed: u64,
         text_len: fn(u32) -> usize,
     ) -> std::io::Result<Self> {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let own = DeviceId::new(id.as_bytes()).expect("an id");
-        let accept = if invites { Accept::None } else { Accept::All };
-        let mut device = Device::new(own, Secret::new(bytes(&mut rng)), Suite::AesCcm8, SuiteSet::ALL, accept)
+        let mut device = Device::new(own, Secret::new(bytes(&mut rng)), Suite::AesCcm8, SuiteSet::ALL, Accept::All)
             .expect("its own suite");
         device.register();
         let peer = DeviceId::new(peer.as_bytes()).expect("an id");
@@ -322,7 +320,6 @@ impl Node {
         invites && self.device.connect(self.peer, None).is_ok()
     }
 
-    /// The lower name of a pair asks.
     fn is_inviter(&self) -> bool {
         self.id.as_bytes() < self.peer.as_bytes()
     }
