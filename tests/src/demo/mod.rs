@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub(crate) use process::GATEWAY;
+pub use process::GATEWAY;
 
 /// Runs a gateway with its embedded store and two devices on loopback, through all phases, and shows each step.
 #[derive(Parser, Debug)]

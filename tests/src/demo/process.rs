@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 
 /// First argument that makes this program the gateway.
-pub(crate) const GATEWAY: &str = "__gateway";
+pub const GATEWAY: &str = "__gateway";
 /// First argument that makes this program a device.
 pub(crate) const DEVICE: &str = "__device";
 
