@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::mpsc::channel;
 
 use clap::Parser;
 use sga_gateway_core::{Gateway, Settings};
@@ -14,7 +15,8 @@ use crate::entropy;
 use crate::error::Error;
 use crate::event_loop::{Reactor, Shell};
 use crate::keys::{Keys, Wanted};
-use crate::options::{BackupArgs, Cli, Command, DoctorArgs, PinArgs, RunArgs};
+use crate::options::{BackupArgs, Cli, Command, DoctorArgs, PinArgs, RevokeArgs, RunArgs};
+use crate::revoked;
 use crate::socket::Sockets;
 use crate::store::{self, Snapshots, Store};
 
@@ -28,6 +30,8 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Backup(args) => backup(&args),
         Command::Restore(args) => restore(&args),
         Command::Doctor(args) => doctor(&args),
+        Command::Revoke(args) => revoke(&args, true),
+        Command::Release(args) => revoke(&args, false),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,8 +80,12 @@ fn run(args: RunArgs) -> Result<(), Error> {
     settings.mailbox_messages_max = options.mailbox_messages_max;
     settings.mailbox_age = options.mailbox_age;
     settings.forget_after = options.forget_after;
+    settings.revoked = revoked::load(&options.data)?;
     let backups = held.opened.take_backups();
+    let (orders, ordered) = channel();
+    let waker = reactor.waker().clone();
     let shell = Shell {
+        ordered,
         clock: Clock::start(),
         store: Store::start(held, reactor.waker())?,
         accelerator: Accelerator::start(options.accelerators, &keys.gateway.pair, reactor.waker())?,
@@ -85,7 +93,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
         sockets,
         reactor,
     };
-    let _snapshots = Snapshots::start(&options.data, backups, options.snapshot_every)?;
+    let _snapshots = Snapshots::start(&options.data, backups, options.snapshot_every, orders, waker)?;
     log::info!("gateway {}, profile {}, enrolment {}, pin {}", keys.id, keys.profile, options.policy, keys.pin());
     for address in shell.sockets.addresses() {
         print(&format!("listening on {address}"))?;
@@ -122,6 +130,15 @@ fn restore(args: &BackupArgs) -> Result<(), Error> {
         contents.records,
         contents.items
     ))
+}
+
+fn revoke(args: &RevokeArgs, revoked: bool) -> Result<(), Error> {
+    drop(keys_of(&args.data)?);
+    let what = if revoked { "revoked" } else { "released" };
+    let before = if revoked::change(&args.data, args.id, revoked)? { "" } else { " (it was before)" };
+    let running = store::tell_running(&args.data)?;
+    let when = if running { "the running gateway knows it" } else { "no gateway runs; the next start knows it" };
+    print(&format!("{} is {what}{before}; {when}", args.id))
 }
 
 fn doctor(args: &DoctorArgs) -> Result<(), Error> {

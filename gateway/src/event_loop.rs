@@ -1,13 +1,16 @@
 //! The loop: one thread that owns the core and never waits for anything but events.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand_chacha::ChaCha12Rng;
 use sga_gateway_core::{Gateway, Now};
+use sga_schema::DeviceId;
 
 use crate::accelerator::Accelerator;
 use crate::clock::Clock;
@@ -63,6 +66,8 @@ pub(crate) struct Shell {
     pub(crate) store: Store,
     pub(crate) accelerator: Accelerator,
     pub(crate) gateway: Gateway<ChaCha12Rng>,
+    /// The operator's orders: who is revoked from now on.
+    pub(crate) ordered: Receiver<HashSet<DeviceId>>,
 }
 
 impl Shell {
@@ -129,6 +134,10 @@ impl Shell {
                 Completion::Commit(id, result) => self.gateway.handle_commit_done(now, id, result),
                 Completion::Load(id, found) => self.gateway.handle_load_done(now, id, found),
             }
+        }
+        while let Ok(revoked) = self.ordered.try_recv() {
+            log::info!("{} devices are revoked", revoked.len());
+            self.gateway.set_revoked(revoked);
         }
         while let Some((id, outcome)) = self.accelerator.poll_done() {
             self.gateway.handle_job_done(now, id, outcome);

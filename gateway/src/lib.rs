@@ -15,6 +15,7 @@ mod files;
 mod keys;
 mod limits;
 mod options;
+mod revoked;
 mod socket;
 mod store;
 

@@ -32,6 +32,19 @@ pub(crate) enum Command {
     Restore(BackupArgs),
     /// Read the store through and say what is in it and what is damaged; exits with 1 if something is. Changes nothing.
     Doctor(DoctorArgs),
+    /// Shut a device out: it can neither register nor attach nor send, at once and after any restore, until it is released.
+    Revoke(RevokeArgs),
+    /// Let a device in again that was revoked.
+    Release(RevokeArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RevokeArgs {
+    /// The device's id.
+    pub(crate) id: DeviceId,
+    /// The folder with the gateway's keys and store.
+    #[arg(long, default_value = "sga-data")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use sga_coap::Code;
 use sga_tests::demo::GATEWAY;
 use sga_tests::fleet::{Fleet, Program, Reading, log_end};
 
@@ -130,4 +131,42 @@ fn a_bad_backup_is_refused_and_nothing_is_changed() {
     let output = tool(&words("restore", &file), &data);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("kept as"), "{}", said(&output));
+}
+
+#[test]
+fn who_was_revoked_stays_out_after_the_restore_of_an_older_backup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, log, file) = (folder.path().join("data"), folder.path().join("log"), folder.path().join("old.sga"));
+    let program = Program::within(PROGRAM);
+    let mut fleet = Fleet::new().expect("a fleet");
+    let (gateway, address) = fleet.start(&program, &data, "127.0.0.1:0", &log, LIMIT).expect("a start");
+    fleet.add_pair(address, 8, |_| 30).expect("sockets");
+    fleet.establish(LIMIT).expect("a session");
+    fleet.calm(LIMIT).expect("all acknowledged");
+    assert!(tool(&words("backup", &file), &data).status.success());
+    let lost = fleet.nodes[0].id().to_string();
+    let refused = |fleet: &mut Fleet| {
+        fleet.nodes[0].refused.clear();
+        fleet.nodes[0].read(Reading::On);
+        fleet.run_until(LIMIT, |nodes| nodes[0].refused.iter().any(|refused| refused.code == Code::FORBIDDEN))
+    };
+    let output = tool(&words("revoke", Path::new(&lost)), &data);
+    assert!(output.status.success() && said(&output).contains("the running gateway knows it"), "{}", said(&output));
+    assert!(refused(&mut fleet), "at once");
+    // Its peer is told that there is nobody there.
+    fleet.nodes[1].sends = true;
+    let told =
+        |nodes: &mut [sga_tests::fleet::Node]| nodes[1].refused.iter().any(|refused| refused.code == Code::NOT_FOUND);
+    assert!(fleet.run_until(LIMIT, told));
+    fleet.nodes[1].sends = false;
+    assert!(gateway.stop().expect("stopped").success());
+    assert!(tool(&words("restore", &file), &data).status.success());
+    let (gateway, _) = fleet.start(&program, &data, &address.to_string(), &log, LIMIT).expect("a start");
+    assert!(refused(&mut fleet), "after the restore");
+    let before = fleet.nodes[0].attached;
+    let output = tool(&words("release", Path::new(&lost)), &data);
+    assert!(output.status.success(), "{}", said(&output));
+    fleet.nodes[0].read(Reading::On);
+    assert!(fleet.run_until(LIMIT, |nodes| nodes[0].attached > before), "released");
+    assert!(gateway.stop().expect("stopped").success());
 }

@@ -30,7 +30,9 @@ pub(crate) enum Refusal {
     NoCommonSuite,
     /// The device's: another message was stored under this sequence number.
     Conflict,
-    /// The peer of a session is forgotten.
+    /// The device was revoked by the operator.
+    Revoked,
+    /// The peer of a session is forgotten or revoked.
     NoPeer,
     /// Nobody's: no room for this at the moment.
     Full,
@@ -84,6 +86,9 @@ impl Refusal {
                 "another message was stored",
                 "this sequence number was used for another message or is too old; start a new run",
             ),
+            Self::Revoked => {
+                Response::problem(Code::FORBIDDEN, "revoked", "the gateway's operator has revoked this device")
+            }
             Self::NoPeer => {
                 Response::problem(Code::NOT_FOUND, "no such peer", "it was not seen for too long and is forgotten")
             }

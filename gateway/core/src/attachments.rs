@@ -66,6 +66,12 @@ impl Attachments {
         self.by_observer.remove(&observer).map(|_| observer)
     }
 
+    /// Ends those of some devices; who observed.
+    pub(crate) fn remove_if(&mut self, mut ends: impl FnMut(DeviceIndex) -> bool) -> Vec<(SocketAddr, Token)> {
+        let ended: Vec<DeviceIndex> = self.by_device.keys().copied().filter(|&device| ends(device)).collect();
+        ended.into_iter().filter_map(|device| self.remove(device)).collect()
+    }
+
     pub(crate) fn insert(&mut self, device: DeviceIndex, mut attachment: Attachment) {
         if self.by_device.len() >= self.capacity {
             let oldest = self.by_device.iter().min_by_key(|(_, attachment)| attachment.used).map(|(&device, _)| device);

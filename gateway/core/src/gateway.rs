@@ -1,6 +1,6 @@
 //! The front door: datagrams and completions in, datagrams and orders out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use rand_chacha::ChaCha12Rng;
@@ -8,7 +8,7 @@ use rand_core::{CryptoRng, SeedableRng};
 use sga_coap::link_format::{self, Link};
 use sga_coap::{Code, Endpoint, Event, IncomingRequest, Now, Response, Transmit};
 use sga_crypto::sha256;
-use sga_schema::MsgPost;
+use sga_schema::{DeviceId, MsgPost};
 
 use crate::answer::{CBOR, Refusal};
 use crate::attachments::Attachments;
@@ -209,6 +209,24 @@ impl<R: CryptoRng> Gateway<R> {
             (self.next_census, Deadline::Census),
         ];
         coap.into_iter().chain(own).min_by_key(|(at, _)| *at)
+    }
+
+    /// Shuts these devices out, and no others: their observations end, and what they send is refused from here on.
+    pub fn set_revoked(&mut self, revoked: HashSet<DeviceId>) {
+        self.settings.revoked = revoked;
+        let (cache, settings) = (&mut self.cache, &self.settings);
+        let ended = self.attachments.remove_if(|device| match cache.device(device) {
+            Ok(Some(record)) => settings.revoked.contains(&record.id),
+            // Not in memory: whoever it is attaches anew, and is looked at then.
+            _ => true,
+        });
+        for (peer, token) in ended {
+            self.endpoint.forget_observer(peer, &token);
+        }
+    }
+
+    pub(crate) fn check_revoked(&self, device: DeviceId) -> Result<(), Refusal> {
+        if self.settings.revoked.contains(&device) { Err(Refusal::Revoked) } else { Ok(()) }
     }
 
     /// Asks for the counters to be written, so that the shell can wait for it and exit.

@@ -47,6 +47,7 @@ impl<R: CryptoRng> Gateway<R> {
         let (index, device) = self.located(&attach.ticket)?;
         let key = steps::attach(aead(device.suite), &device.registered_key, &attach.nonce);
         let secret: AttachSecret = sga_schema::decode(&open_copy(key, attach.sealed)?)?;
+        self.check_revoked(device.id)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         task.shows = Some(index);
         // Taken only now: whoever held the lock may have changed the record.

@@ -55,6 +55,7 @@ impl<R: CryptoRng> Gateway<R> {
             request_hash: task.origin().hash,
             input: self.open_body(&half, leg.role, &session, th_a, &device, temporary_key)?,
         };
+        self.check_revoked(device.id)?;
         match task.scratch.outcome.take() {
             Some(Outcome::Verified(Some(verified))) => self.first_half(now, task, &opened, verified),
             Some(Outcome::Closed(Some(closed))) => self.second_half(now, task, &opened, closed),

@@ -26,6 +26,7 @@ impl<R: CryptoRng> Gateway<R> {
         if !bool::from(expected.ct_eq(&post.hop_tag)) {
             return Err(Refusal::NotOpened.into());
         }
+        self.check_revoked(session.end(leg.role).id)?;
         self.locks.take(task, &[Lock::Leg(post.handle)])?;
         let stored =
             answer(Code::CHANGED, encoded(&Tag8(steps::stored_tag(key, &post.handle.0, post.run, post.sequence))));
@@ -36,7 +37,7 @@ impl<R: CryptoRng> Gateway<R> {
             Seen::New => {}
         }
         let receiver = session.end(leg.role.other());
-        if self.cache.device(receiver.index)?.is_none() {
+        if self.cache.device(receiver.index)?.is_none() || self.settings.revoked.contains(&receiver.id) {
             return Err(Refusal::NoPeer.into());
         }
         let item = MessageItem {

@@ -68,13 +68,14 @@ impl<R: CryptoRng> Gateway<R> {
         if !bool::from(expected.ct_eq(&a1.tag)) {
             return Err(Refusal::NotOpened.into());
         }
+        self.check_revoked(a1.id_i)?;
         let temporary_key = Secret::new(steps::a1_mask(&device.registered_key, &a1.nonce_i, &a1.masked));
         Ok(Invite { a1, initiator: (index, device), temporary_key })
     }
 
     fn handle_invite(&mut self, now: Now, task: &mut Task, invite: &Invite) -> Result<Step, Stop> {
         let index = invite.initiator.0;
-        let peer = self.cache.named(invite.a1.id_j)?;
+        let peer = self.cache.named(invite.a1.id_j)?.filter(|(_, peer)| !self.settings.revoked.contains(&peer.id));
         match &peer {
             Some((peer, _)) => {
                 self.locks.take(task, &[Lock::Device(index), Lock::pair(index, *peer)])?;

@@ -41,6 +41,7 @@ impl<R: CryptoRng> Gateway<R> {
         if !enrolled && matches!(claim.secret.proof, Proof::Enrolment(_)) {
             return Err(Refusal::NotOpened.into());
         }
+        self.check_revoked(claim.id)?;
         self.locks.take(task, &[Lock::Name(claim.id)])?;
         match self.cache.named(claim.id)? {
             None => self.register_new(task, &claim, enrolled),

@@ -46,6 +46,7 @@ impl<R: CryptoRng> Gateway<R> {
         if !bool::from(expected.ct_eq(&a3.tag)) || !fits {
             return Err(Refusal::NotOpened.into());
         }
+        self.check_revoked(responder.id)?;
         let temporary_key = Secret::new(steps::a3_mask(&device.registered_key, &a3.nonce_j, &a3.masked));
         Ok(Reply { a3, session, temporary_key })
     }

@@ -1,6 +1,6 @@
 //! What an operator chooses, and what the gateway holds for life.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Settings {
     pub enrolment: Enrolment,
     /// Most items of messages in one mailbox; at most [`crate::limits::MAILBOX_MESSAGES_MAX`].
     pub mailbox_messages_max: usize,
+    /// Devices that the operator has shut out.
+    pub revoked: HashSet<DeviceId>,
     /// An item that was not fetched for so long is dropped, and its sender told.
     pub mailbox_age: Duration,
     /// A device that has not attached for so long is forgotten; none is if there is no such time.
@@ -84,6 +86,7 @@ impl Settings {
             suites: SuiteSet::ALL,
             enrolment: Enrolment::Open,
             mailbox_messages_max: crate::limits::MAILBOX_MESSAGES_MAX,
+            revoked: HashSet::new(),
             mailbox_age: crate::limits::MAILBOX_AGE,
             forget_after: Some(crate::limits::FORGET_AFTER),
             separate_after: crate::limits::SEPARATE_AFTER,

@@ -1,5 +1,6 @@
 //! Backups while the gateway runs, snapshots at intervals, restoring, and the doctor.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,13 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
+use mio::Waker;
 use sga_gateway_store::limits::SNAPSHOTS_KEPT;
 use sga_gateway_store::{Backups, Contents, Disk, DiskFile, Folder, SNAPSHOT};
+
+use sga_schema::DeviceId;
 
 use super::{Held, in_use, lock, open, options};
 use crate::clock;
 use crate::error::{Context, Error, beside};
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_WAIT};
+use crate::revoked;
 
 /// Where a running gateway takes orders.
 const SOCKET: &str = "control.sock";
@@ -33,18 +38,24 @@ impl Drop for Snapshots {
 }
 
 impl Snapshots {
-    pub(crate) fn start(data: &Path, backups: Backups, every: Option<Duration>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        data: &Path,
+        backups: Backups,
+        every: Option<Duration>,
+        orders: Sender<HashSet<DeviceId>>,
+        waker: Arc<Waker>,
+    ) -> Result<Self, Error> {
         let socket = data.join(SOCKET);
         // The folder is the owner's alone, and this process has its lock: what is there is left over.
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket);
         let backups = Arc::new(Mutex::new(backups));
         let (stop, stopped) = channel();
-        let shared = backups.clone();
+        let control = Control { data: data.to_owned(), backups: backups.clone(), orders, waker };
         let thread = |name: &str| Builder::new().name(name.to_owned());
         let failed = |error: std::io::Error| Error::new(format!("cannot start a thread: {error}"));
         match listener {
-            Ok(listener) => drop(thread("control").spawn(move || serve(&listener, &shared)).map_err(failed)?),
+            Ok(listener) => drop(thread("control").spawn(move || control.serve(&listener)).map_err(failed)?),
             // A path that is too long for a socket, or a file system without: no reason not to serve devices.
             Err(error) => log::warn!("{}: {error}: no backups while the gateway runs", socket.display()),
         }
@@ -66,33 +77,51 @@ impl Snapshots {
     }
 }
 
-fn serve(listener: &UnixListener, backups: &Mutex<Backups>) {
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else { continue };
-        if let Err(error) = answer(&stream, backups) {
-            log::warn!("control: {error}");
-        }
-    }
+/// The thread that takes orders.
+struct Control {
+    data: PathBuf,
+    backups: Arc<Mutex<Backups>>,
+    orders: Sender<HashSet<DeviceId>>,
+    waker: Arc<Waker>,
 }
 
-/// One order, one line: `backup`. The answer is a line, `ok` or `error WHY`, and what was asked for.
-fn answer(mut stream: &UnixStream, backups: &Mutex<Backups>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(CONTROL_WAIT))?;
-    stream.set_write_timeout(Some(CONTROL_WAIT))?;
-    let mut order = String::new();
-    BufReader::new(stream).take(CONTROL_LINE_MAX).read_line(&mut order)?;
-    match order.trim_end() {
-        "backup" => {
-            stream.write_all(b"ok\n")?;
-            let written = backups.lock().unwrap_or_else(PoisonError::into_inner).write(&mut stream);
-            match written {
-                Ok(contents) => log::info!("a backup was made: {} records", contents.records),
-                // The other end sees that it is cut off.
-                Err(error) => log::error!("no backup: {error}"),
+impl Control {
+    fn serve(&self, listener: &UnixListener) {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { continue };
+            if let Err(error) = self.answer(&stream) {
+                log::warn!("control: {error}");
             }
-            Ok(())
         }
-        other => stream.write_all(format!("error this gateway does not know {other:?}\n").as_bytes()),
+    }
+
+    /// One order, one line: `backup`, or `revoked` after the list has changed. The answer is a line, `ok` or `error WHY`, and what was asked for.
+    fn answer(&self, mut stream: &UnixStream) -> std::io::Result<()> {
+        stream.set_read_timeout(Some(CONTROL_WAIT))?;
+        stream.set_write_timeout(Some(CONTROL_WAIT))?;
+        let mut order = String::new();
+        BufReader::new(stream).take(CONTROL_LINE_MAX).read_line(&mut order)?;
+        match order.trim_end() {
+            "backup" => {
+                stream.write_all(b"ok\n")?;
+                let written = self.backups.lock().unwrap_or_else(PoisonError::into_inner).write(&mut stream);
+                match written {
+                    Ok(contents) => log::info!("a backup was made: {} records", contents.records),
+                    // The other end sees that it is cut off.
+                    Err(error) => log::error!("no backup: {error}"),
+                }
+                Ok(())
+            }
+            "revoked" => match revoked::load(&self.data) {
+                Ok(revoked) => {
+                    let _ = self.orders.send(revoked);
+                    self.waker.wake()?;
+                    stream.write_all(b"ok\n")
+                }
+                Err(error) => stream.write_all(format!("error {error}\n").as_bytes()),
+            },
+            other => stream.write_all(format!("error this gateway does not know {other:?}\n").as_bytes()),
+        }
     }
 }
 
@@ -184,6 +213,22 @@ pub(crate) fn backup(data: &Path, at_rest_key: &[u8; 32], to: &Path) -> Result<C
         Ok(())
     })
     .map_err(|error| Error::new(format!("{error} (the running gateway's log may say why)")))
+}
+
+/// Has a running gateway read the list of revoked devices again; false if none runs.
+pub(crate) fn tell_running(data: &Path) -> Result<bool, Error> {
+    if lock(data)?.is_some() {
+        return Ok(false);
+    }
+    let socket = data.join(SOCKET);
+    let mut stream = UnixStream::connect(&socket).doing("reach the running gateway at", &socket)?;
+    stream.write_all(b"revoked\n").doing("write to", &socket)?;
+    let mut line = String::new();
+    BufReader::new(stream).take(CONTROL_LINE_MAX).read_line(&mut line).doing("read from", &socket)?;
+    match line.trim_end() {
+        "ok" => Ok(true),
+        said => Err(Error::new(format!("the running gateway says: {said}"))),
+    }
 }
 
 /// `sga-gateway restore FILE`, while the gateway does not run.
