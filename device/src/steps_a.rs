@@ -97,7 +97,7 @@ impl<const PEERS: usize> Device<PEERS> {
                 // If the peer's own A2 was taken meanwhile, that one goes on.
                 if matches!(slot.negotiation, Negotiation::Wanted { .. }) {
                     let SentInvite { suite, nonce_i, key, .. } = sent;
-                    slot.negotiation = Negotiation::Invited { suite, handle, nonce_i, key };
+                    slot.negotiation = Negotiation::Invited { suite, handle, nonce_i, key, life: None };
                     slot.wake();
                     self.unsaved = true;
                     sink(answer.step(Step::A1, peer));
@@ -167,7 +167,7 @@ impl<const PEERS: usize> Device<PEERS> {
         let Some(peer) = self.invited_by_handle(item.handle) else { return self.unknown_invite() };
         let Some(package) = &self.home.package else { return Dealt::Stale };
         let Some(slot) = self.slots.iter_mut().flatten().find(|slot| slot.peer == peer) else { return Dealt::Stale };
-        let Negotiation::Invited { suite, handle, nonce_i, key } = &slot.negotiation else { return Dealt::Stale };
+        let Negotiation::Invited { suite, handle, nonce_i, key, life } = &slot.negotiation else { return Dealt::Stale };
         let mut scratch = [0; 64];
         let seal_key = steps::a4(aead(*suite), key, nonce_i, &item.nonce_g);
         let Some(secret) = open::<A4Secret>(seal_key, item.sealed, &mut scratch) else { return Dealt::NotOpened };
@@ -180,6 +180,8 @@ impl<const PEERS: usize> Device<PEERS> {
             temporary_key: key.duplicate(),
             peer_key: Secret::new(secret.peer_key),
             highest_run: 0,
+            generation: self.home.generation,
+            life: *life,
         };
         slot.agreement = Some(agreement);
         slot.negotiation = Negotiation::None;

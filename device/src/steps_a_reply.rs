@@ -45,6 +45,7 @@ impl<const PEERS: usize> Device<PEERS> {
             peer_key: Secret::new(item.peer_key),
             suite: Some(item.suite),
             drawn: None,
+            life: None,
         };
         let suits = self.identity.suites.contains(item.suite);
         let step = Event::StepDone { step: Step::A2, peer, code: 0, sent_len: 0, received_len: body.len() };
@@ -157,7 +158,8 @@ impl<const PEERS: usize> Device<PEERS> {
         let Some(package) = &self.home.package else { return };
         let Some(slot) = self.slots.iter_mut().flatten().find(|slot| slot.peer == peer) else { return };
         let Negotiation::Replying(reply) = core::mem::replace(&mut slot.negotiation, Negotiation::None) else { return };
-        let Reply { handle, nonce_i, nonce_g, peer_key, suite: Some(suite), drawn: Some((nonce_j, key)), .. } = reply
+        let Reply { handle, nonce_i, nonce_g, peer_key, life, suite: Some(suite), drawn: Some((nonce_j, key)), .. } =
+            reply
         else {
             return;
         };
@@ -170,6 +172,8 @@ impl<const PEERS: usize> Device<PEERS> {
             temporary_key: key,
             peer_key,
             highest_run: 0,
+            generation: self.home.generation,
+            life,
         });
         slot.opening = None;
         slot.wake();

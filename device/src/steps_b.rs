@@ -35,7 +35,7 @@ impl<const PEERS: usize> Device<PEERS> {
         let (handle, run) = (agreement.handle, opening.run);
         let mut body = [0; BODY_SCRATCH_LEN];
         let body = write_body(&self.identity, package, agreement, run, half, &mut body)?;
-        let len = encode(&Half { handle, run, body }, buf)?;
+        let len = encode(&Half { handle, run, body, salt: agreement.life }, buf)?;
         let request_hash = sha256(buf.get(..len).ok_or(DeviceError::Internal)?);
         self.flight = Some(Flight { sent_len: len, what: InFlight::Half { peer, handle, run, request_hash } });
         Ok(post(RequestKind::Half, "kex", len, Some(peer)))
@@ -115,8 +115,9 @@ impl<const PEERS: usize> Device<PEERS> {
         if reason == BReason::Closed {
             let highest = slot.agreement.as_ref().map_or(0, |agreement| agreement.highest_run);
             let near = current <= highest.saturating_add(RUN_SKIP_MAX);
-            // A higher one waits for this device: its B2 is in the inbox. The same one was closed without it: the next.
+            // A higher one may wait for this device: its B2 is in the inbox. The same one was closed without it: the next.
             if current > run {
+                slot.passed_by = near.then_some(current);
                 self.home.due.attach = true;
             } else if near && slot.open_run(current.max(highest).saturating_add(1)) {
                 let run = current.max(highest).saturating_add(1);
@@ -125,6 +126,22 @@ impl<const PEERS: usize> Device<PEERS> {
             self.unsaved = true;
         }
         Handled::Done
+    }
+
+    /// After an attach: where no B2 of the gateway's higher run has come, this device has dealt with it before it was set back. It
+    /// opens the run above.
+    pub(crate) fn pass_by(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        for slot in self.slots.iter_mut().flatten() {
+            let Some(current) = slot.passed_by.take() else { continue };
+            let highest = slot.agreement.as_ref().map_or(u32::MAX, |agreement| agreement.highest_run);
+            if current > highest
+                && let Some(run) = current.checked_add(1)
+                && slot.open_run(run)
+            {
+                self.unsaved = true;
+                sink(Event::RunStarted { peer: slot.peer, run });
+            }
+        }
     }
 
     /// B2.

@@ -82,6 +82,7 @@ impl<const PEERS: usize> Device<PEERS> {
         self.unsaved = true;
         sink(Event::Attached { generation_changed });
         self.handle_items(plain, sink);
+        self.pass_by(sink);
         Handled::Done
     }
 

@@ -107,7 +107,7 @@ impl DeviceNode {
     pub(crate) fn restart(&mut self, now: Now, rng: &mut ChaCha12Rng) {
         self.restarts += 1;
         self.address.set_port(self.address.port() + 1);
-        let mut device = self.image.device().expect("its own image");
+        let mut device = self.image.device(rng).expect("its own image");
         if !device.is_registered() {
             device.register();
         }

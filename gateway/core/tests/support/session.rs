@@ -158,9 +158,9 @@ impl World {
             Profile::Compact => encoded(&HalfCompact { element, tag: tag8 }),
             _ => {
                 let mut padded = vec![0; element.len()];
-                steps::b_pad(&dev.key(), &session.th_a, run, role.id(), &mut padded);
+                steps::b_pad(&dev.key(), &session.th_a, run, role.id(), None, &mut padded);
                 padded.iter_mut().zip(element).for_each(|(pad, byte)| *pad ^= byte);
-                let key = steps::b_inner(aead(dev.suite), &dev.key(), &session.th_a, run, role.id(), trapdoor);
+                let key = steps::b_inner(aead(dev.suite), &dev.key(), &session.th_a, run, role.id(), trapdoor, None);
                 encoded(&HalfClassic { sealed_element: &seal_bytes(key, &padded), trapdoor, tag: *tag })
             }
         };
@@ -172,11 +172,11 @@ impl World {
         let suite = aead(session.suite);
         let key = match self.settings.profile {
             Profile::Compact => {
-                steps::b_body_compact(suite, &session.key(role), &dev.key(), &session.th_a, role.id(), run)
+                steps::b_body_compact(suite, &session.key(role), &dev.key(), &session.th_a, role.id(), run, None)
             }
-            _ => steps::b_outer(suite, &session.key(role), &session.th_a, run, role.id()),
+            _ => steps::b_outer(suite, &session.key(role), &session.th_a, run, role.id(), None),
         };
-        encoded(&Half { handle: session.handle(role), run, body: &seal_bytes(key, plain) })
+        encoded(&Half { handle: session.handle(role), run, body: &seal_bytes(key, plain), salt: None })
     }
 
     pub(crate) fn b_refusal(&self, session: &Session, role: Role, request: &[u8], answer: &Answer) -> BRefusal {
@@ -223,15 +223,15 @@ impl World {
     pub(crate) fn message(&self, session: &Session, run: &Run, role: Role, sequence: u32, text: &[u8]) -> Vec<u8> {
         let handle = session.handle(role);
         let hop = Secret::new(run.hop[role as usize]);
-        let hop_tag = steps::hop_tag(&hop, &handle.0, run.run, sequence, text);
-        encoded(&MessagePost { handle, run: run.run, sequence, ciphertext: text, hop_tag })
+        let hop_tag = steps::hop_tag(&hop, &handle.0, run.run, sequence, text, None);
+        encoded(&MessagePost { handle, run: run.run, sequence, ciphertext: text, hop_tag, salt: None })
     }
 }
 
 /// The answer to a message that is stored.
 pub(crate) fn stored(session: &Session, run: &Run, role: Role, sequence: u32) -> Vec<u8> {
     let hop = Secret::new(run.hop[role as usize]);
-    encoded(&Tag8(steps::stored_tag(&hop, &session.handle(role).0, run.run, sequence)))
+    encoded(&Tag8(steps::stored_tag(&hop, &session.handle(role).0, run.run, sequence, None)))
 }
 
 /// The answer to a Half that waits for the other.
