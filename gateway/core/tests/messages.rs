@@ -76,6 +76,35 @@ fn a_wrong_hop_tag_is_refused() {
 }
 
 #[test]
+fn a_salt_is_passed_on_and_the_hop_tag_covers_it() {
+    let (mut world, _, mut bob, session, run) = keyed();
+    send(&mut world, &session, &run, Initiator, 0, b"zero");
+    let unsalted = world.message(&session, &run, Initiator, 1, b"text");
+    let plain: MessagePost<'_> = sga_schema::decode(&unsalted).unwrap();
+    let (request, stored) = world.message_in_life(&session, &run, 1, b"text", [7; 8]);
+    let good: MessagePost<'_> = sga_schema::decode(&request).unwrap();
+    let added = MessagePost { salt: Some([7; 8]), ..plain };
+    for forged in [added, MessagePost { salt: None, ..good }, MessagePost { salt: Some([8; 8]), ..good }] {
+        world.refused(addr(66), "msg", &encoded(&forged), Code::UNAUTHORIZED);
+    }
+    // Message 0 has none.
+    let (zero, _) = world.message_in_life(&session, &run, 0, b"zero", [7; 8]);
+    world.refused(addr(66), "msg", &zero, Code::BAD_REQUEST);
+    let answer = world.post(addr(50), "msg", &request);
+    assert_eq!((answer.code, &answer.payload), (Code::CHANGED, &stored));
+    // Again the same; under another life's salt, or without one, it is another message.
+    world.restart();
+    assert_eq!(world.refused(addr(66), "msg", &request, Code::CHANGED).payload, stored);
+    let (other, _) = world.message_in_life(&session, &run, 1, b"text", [8; 8]);
+    for other in [other, unsalted] {
+        world.refused(addr(66), "msg", &other, Code::CONFLICT);
+    }
+    let items = world.take(&mut bob);
+    let item: MessageItem<'_> = sga_schema::decode(&items[1].body).unwrap();
+    assert_eq!((items.len(), item.sequence, item.ciphertext, item.salt), (2, 1, &b"text"[..], Some([7; 8])));
+}
+
+#[test]
 fn an_unknown_handle_or_run_is_refused() {
     let (mut world, _, _, session, run) = keyed();
     let nowhere = Session { handle: [Handle([0; 4]); 2], ..session.clone() };
