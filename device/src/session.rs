@@ -3,6 +3,7 @@
 use sga_crypto::{Secret, Seed};
 use sga_schema::{DeviceId, Handle, Role, Suite};
 
+use crate::event::Event;
 use crate::limits::RUNS_PER_PEER_MAX;
 use crate::traffic::{Outbox, Run};
 
@@ -48,10 +49,48 @@ impl Slot {
 
     /// Nothing would be lost with it.
     pub(crate) fn is_empty(&self) -> bool {
+        self.is_spent() && self.runs.newest().is_none()
+    }
+
+    /// Nothing is left of it but keys under which the peer may have sent something.
+    pub(crate) fn is_spent(&self) -> bool {
         matches!(self.negotiation, Negotiation::None)
             && self.agreement.is_none()
             && self.pair_secret.is_none()
             && self.outbox.is_none()
+    }
+
+    /// The gateway has shown that it has the session of this handle. True if that changed something to be stored.
+    pub(crate) fn shown(&mut self, handle: Handle, generation: [u8; 4]) -> bool {
+        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.handle == handle) else { return false };
+        core::mem::replace(&mut agreement.generation, generation) != generation
+    }
+
+    /// The gateway's store is another than the one that last had the session of this handle.
+    pub(crate) fn is_from_before(&self, handle: Handle, generation: [u8; 4]) -> bool {
+        let agreement = self.agreement.as_ref().filter(|agreement| agreement.handle == handle);
+        agreement.is_some_and(|agreement| agreement.generation != generation)
+    }
+
+    /// The session is gone: what it was is asked for anew. Keys of its runs stay, for what the peer may have sent under them.
+    pub(crate) fn end_session(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        let Some(agreement) = self.agreement.take() else { return };
+        let peer = self.peer;
+        self.opening = None;
+        self.passed_by = None;
+        if let Some(text) = self.outbox.take() {
+            sink(text.lost(peer));
+        }
+        self.wake();
+        if let Some(run) = self.runs.newest_mut() {
+            // Its message 0 is of no use any more.
+            run.parked = true;
+        }
+        sink(Event::SessionGone { peer });
+        // An invitation that is under way leads to a session too.
+        if matches!(self.negotiation, Negotiation::None) {
+            self.negotiation = Negotiation::Wanted { suite: agreement.suite, automatic: true };
+        }
     }
 
     /// All keys that are here now are from an earlier life.

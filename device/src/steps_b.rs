@@ -10,7 +10,7 @@ use crate::error::DeviceError;
 use crate::event::{Event, Failure, Refusal, Step};
 use crate::half::{BODY_SCRATCH_LEN, Made, make_keys, write_body};
 use crate::inbox::Dealt;
-use crate::limits::RUN_SKIP_MAX;
+use crate::limits::{RUN_SKIP_MAX, STRIKES_MAX};
 use crate::request::{Flight, Handled, InFlight, Outgoing, RequestKind};
 use crate::seal::{aead, encode, open, tags_equal};
 use crate::session::{Ephemeral, Negotiation, Slot};
@@ -67,6 +67,7 @@ impl<const PEERS: usize> Device<PEERS> {
                     opening.waiting = true;
                 }
                 slot.strikes = 0;
+                self.unsaved |= slot.shown(handle, self.home.generation);
                 sink(answer.step(Step::B1, peer));
                 Handled::Done
             }
@@ -82,7 +83,7 @@ impl<const PEERS: usize> Device<PEERS> {
                 }
                 Handled::Done
             }
-            _ => self.on_half_refused(answer, peer, run, request_hash, sink),
+            _ => self.on_half_refused(answer, peer, handle, run, request_hash, sink),
         }
     }
 
@@ -90,6 +91,7 @@ impl<const PEERS: usize> Device<PEERS> {
         &mut self,
         answer: &Answer<'_>,
         peer: DeviceId,
+        handle: Handle,
         run: u32,
         request_hash: &[u8; 32],
         sink: &mut impl FnMut(Event<'_>),
@@ -102,9 +104,15 @@ impl<const PEERS: usize> Device<PEERS> {
         });
         let Some(BRefusal { reason, run: current }) = refusal else {
             let code = answer.code;
+            let last = self.slot(peer).is_some_and(|slot| slot.strikes.saturating_add(1) >= STRIKES_MAX);
+            if last && self.gives_up_session(answer, peer, handle, sink) {
+                return Handled::Done;
+            }
             return self.on_bare_code(answer, peer, |slot| Failure::KeyExchange { peer: slot.peer, run, code }, sink);
         };
+        let generation = self.home.generation;
         let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
+        let shown = slot.shown(handle, generation);
         slot.opening = None;
         slot.strikes = 0;
         let why = match reason {
@@ -125,6 +133,7 @@ impl<const PEERS: usize> Device<PEERS> {
             }
             self.unsaved = true;
         }
+        self.unsaved |= shown;
         Handled::Done
     }
 
@@ -214,7 +223,13 @@ impl<const PEERS: usize> Device<PEERS> {
         received_len: usize,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Dealt {
+        let generation = self.home.generation;
         let Some(slot) = self.slot_mut(peer) else { return Dealt::Stale };
+        let handle = slot.agreement.as_ref().map(|agreement| agreement.handle);
+        if let (false, Some(handle)) = (matches!(made, Made::NotOpened), handle) {
+            // What is made here is stored in any case.
+            slot.shown(handle, generation);
+        }
         match made {
             Made::NotOpened => Dealt::NotOpened,
             Made::Refused => {

@@ -189,12 +189,13 @@ impl<const PEERS: usize> Device<PEERS> {
         run: u32,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Handled {
-        let Some(held) = self.slot_mut(peer).and_then(|slot| slot.runs.find_mut(handle, run)) else {
-            return Handled::Done;
-        };
+        let generation = self.home.generation;
+        let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
+        let Some(held) = slot.runs.find_mut(handle, run) else { return Handled::Done };
         if is_stored(answer, &held.confirmed_tag()) {
             held.confirmed = held.confirmed.max(Some(0));
             held.strikes = 0;
+            slot.shown(handle, generation);
             self.unsaved = true;
             return Handled::Done;
         }
@@ -205,6 +206,9 @@ impl<const PEERS: usize> Device<PEERS> {
         held.parked = held.strikes >= STRIKES_MAX;
         let parked = held.parked;
         self.home.due.attach |= answer.code == code::UNAUTHORIZED;
+        if parked && self.gives_up_session(answer, peer, handle, sink) {
+            return Handled::Done;
+        }
         if parked {
             sink(Event::Failed { what: Failure::Confirmation { peer, run, code: answer.code } });
             return Handled::Done;
@@ -229,6 +233,7 @@ impl<const PEERS: usize> Device<PEERS> {
         peer: DeviceId,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Handled {
+        let generation = self.home.generation;
         let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
         let Some(outbox) = &mut slot.outbox else { return Handled::Done };
         let (handle, run, sequence) = (outbox.handle, outbox.run, outbox.sequence);
@@ -236,6 +241,7 @@ impl<const PEERS: usize> Device<PEERS> {
         if is_stored(answer, &expected) {
             slot.outbox = None;
             confirm(slot, handle, run, sequence);
+            slot.shown(handle, generation);
             self.unsaved = true;
             sink(Event::Sent { peer, run, sequence });
             return Handled::Done;
@@ -247,6 +253,11 @@ impl<const PEERS: usize> Device<PEERS> {
         let definite = matches!(answer.code, code::CONFLICT | code::TOO_LARGE);
         outbox.parked = definite || outbox.strikes >= STRIKES_MAX;
         let parked = outbox.parked;
+        if parked && self.gives_up_session(answer, peer, handle, sink) {
+            self.home.due.attach = true;
+            return Handled::Done;
+        }
+        let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
         if parked {
             sink(Event::Failed { what: Failure::Text { peer, run, sequence, code: answer.code } });
             drop_parked_text(slot, sink);

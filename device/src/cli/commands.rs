@@ -172,6 +172,8 @@ fn connect(cli: &Cli, args: &ConnectArgs, output: Output) -> Result<(), Stop> {
         match seen {
             Seen::Notice(Notice::Established { peer: with, .. }) if *with == peer => reached = true,
             Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+            // A text of an earlier call went with its session: it is reported, and the session is negotiated anew.
+            Seen::Notice(Notice::Failed(Failure::TextLost { .. })) => {}
             Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
             _ => {}
         }
@@ -256,6 +258,8 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
                     return Ok(Some(()));
                 }
                 Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+                // One of an earlier call: this one goes after it.
+                Seen::Notice(Notice::Failed(Failure::TextLost { .. })) if own.is_none() => {}
                 Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
                 _ => {}
             }

@@ -137,6 +137,14 @@ impl Boot {
         Meta::decode(value).map(|meta| Self { meta })
     }
 
+    /// The same with another generation, which is random: for a store that is not the one that the gateway had last, an older copy
+    /// of it for instance. Devices then set their cursors back and find out which of their sessions it has.
+    #[must_use]
+    pub fn with_generation(mut self, generation: [u8; 4]) -> Self {
+        self.meta.generation = generation;
+        self
+    }
+
     /// What a new store has to be given before the gateway serves from it.
     #[must_use]
     pub fn to_change(&self) -> Change {
