@@ -62,7 +62,9 @@ impl Slot {
 
     /// The gateway has shown that it has the session of this handle. True if that changed something to be stored.
     pub(crate) fn shown(&mut self, handle: Handle, generation: [u8; 4]) -> bool {
-        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.handle == handle) else { return false };
+        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.handle == handle) else {
+            return false;
+        };
         core::mem::replace(&mut agreement.generation, generation) != generation
     }
 

@@ -51,7 +51,10 @@ pub fn inbox(next: Option<NextAttach>) -> Vec<u8> {
         (kind::NOT_AGREED, encoded(&NotAgreedItem { handle, sealed })),
         (kind::WANTED, encoded(&WantedItem { handle, run: 1, sealed })),
         (kind::KEY, encoded(&KeyItem { handle, run: 70_000, sealed })),
-        (kind::MESSAGE, encoded(&MessageItem { handle, run: 1, sequence: 2, ciphertext: &[VARIABLE; 300], salt: None })),
+        (
+            kind::MESSAGE,
+            encoded(&MessageItem { handle, run: 1, sequence: 2, ciphertext: &[VARIABLE; 300], salt: None }),
+        ),
         (kind::EXPIRED, encoded(&ExpiredItem { handle, run: 1, sequence: 2 })),
         (8, vec![0x82, 0x82, 0x80, 0x19, 0x12, 0x34, 0x41, VARIABLE]),
         (9, vec![0x61, b'a']),
@@ -140,7 +143,8 @@ fn session() -> Vec<Sample> {
     let sealed = &[VARIABLE; 30][..];
     let handle = Handle([FIXED; 4]);
     let (nonce, tag) = ([FIXED; 8], [FIXED; 8]);
-    let post = MessagePost { handle, run: 1, sequence: 1_048_575, ciphertext: &[VARIABLE; 300], hop_tag: tag, salt: None };
+    let post =
+        MessagePost { handle, run: 1, sequence: 1_048_575, ciphertext: &[VARIABLE; 300], hop_tag: tag, salt: None };
     let salted = MessagePost { salt: Some([FIXED; 8]), ..post };
     let half = Half { handle, run: u32::MAX, body: &[VARIABLE; limits::HALF_BODY_LEN_MAX], salt: None };
     let item = MessageItem { handle, run: 65_536, sequence: 0, ciphertext: &[VARIABLE; 8], salt: None };

@@ -60,14 +60,7 @@ fn salt_b(th_a: &[u8; 32], run: u32, life: Option<&[u8; 8]>) -> Buffer {
     }
 }
 
-fn seal_b(
-    aead: Aead,
-    key: &[u8],
-    th_a: &[u8; 32],
-    run: u32,
-    life: Option<&[u8; 8]>,
-    context: Context<'_>,
-) -> SealKey {
+fn seal_b(aead: Aead, key: &[u8], th_a: &[u8; 32], run: u32, life: Option<&[u8; 8]>, context: Context<'_>) -> SealKey {
     SealKey::derive(aead, &[key], salt_b(th_a, run, life).as_bytes(), context)
 }
 
@@ -103,14 +96,7 @@ pub fn b_inner(
 ///
 /// # Panics
 /// If `out` is longer than 8,160 bytes, HKDF's limit: a Half has room for a tenth of that.
-pub fn b_pad(
-    registered_key: &Secret<32>,
-    th_a: &[u8; 32],
-    run: u32,
-    role: u8,
-    life: Option<&[u8; 8]>,
-    out: &mut [u8],
-) {
+pub fn b_pad(registered_key: &Secret<32>, th_a: &[u8; 32], run: u32, role: u8, life: Option<&[u8; 8]>, out: &mut [u8]) {
     let salt = salt_b(th_a, run, life);
     kdf(&[registered_key.expose()], salt.as_bytes(), ctx("B pad", &[Uint(role.into())]), out);
 }

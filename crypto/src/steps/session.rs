@@ -73,13 +73,7 @@ pub fn hop_tag(
 
 /// §7: what shows the device that the gateway has stored it.
 #[must_use]
-pub fn stored_tag(
-    hop_key: &Secret<32>,
-    handle: &[u8; 4],
-    run: u32,
-    sequence: u32,
-    life: Option<&[u8; 8]>,
-) -> [u8; 8] {
+pub fn stored_tag(hop_key: &Secret<32>, handle: &[u8; 4], run: u32, sequence: u32, life: Option<&[u8; 8]>) -> [u8; 8] {
     with_life("stored", hop_key, [Bytes(handle), Uint(run), Uint(sequence)], life)
 }
 

@@ -160,7 +160,8 @@ impl Gateway {
 
     /// All that ever waited for a device waits for it once more, but for invitations.
     pub(crate) fn again(&mut self, device: DeviceId) {
-        let again: Vec<_> = self.sent.iter().filter(|item| item.0 == device && item.1 != kind::INVITATION).cloned().collect();
+        let again: Vec<_> =
+            self.sent.iter().filter(|item| item.0 == device && item.1 != kind::INVITATION).cloned().collect();
         again.into_iter().for_each(|(device, kind, body)| self.append(device, kind, body));
     }
 
@@ -533,9 +534,11 @@ impl Gateway {
         let session = &mut self.sessions[index];
         let Some(hop) = session.hops.get(&(role, post.run)) else { return UNAUTHORIZED };
         let hop = Secret::new(*hop);
-        let expected = steps::hop_tag(&hop, &post.handle.0, post.run, post.sequence, post.ciphertext, post.salt.as_ref());
+        let expected =
+            steps::hop_tag(&hop, &post.handle.0, post.run, post.sequence, post.ciphertext, post.salt.as_ref());
         assert_eq!(expected, post.hop_tag);
-        let answer = encoded(&Tag8(steps::stored_tag(&hop, &post.handle.0, post.run, post.sequence, post.salt.as_ref())));
+        let answer =
+            encoded(&Tag8(steps::stored_tag(&hop, &post.handle.0, post.run, post.sequence, post.salt.as_ref())));
         if let Some(stored) = session.stored.insert((role, post.run, post.sequence), post.hop_tag) {
             if stored == post.hop_tag {
                 return (0x44, answer);

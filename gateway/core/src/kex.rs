@@ -76,8 +76,15 @@ impl<R: CryptoRng> Gateway<R> {
         let (role_id, run, life) = (role.id(), half.run, half.salt.as_ref());
         let input = |element, trapdoor, tag| HalfInput { element, trapdoor, tag, role, run, th_a: *th_a };
         if self.settings.profile == Profile::Compact {
-            let key =
-                steps::b_body_compact(aead(session.suite), temporary_key, &device.registered_key, th_a, role_id, run, life);
+            let key = steps::b_body_compact(
+                aead(session.suite),
+                temporary_key,
+                &device.registered_key,
+                th_a,
+                role_id,
+                run,
+                life,
+            );
             let body = open_copy(key, half.body)?;
             let inner = sga_schema::decode::<HalfCompact<'_>>(&body).ok();
             return Ok(inner.map(|inner| input(inner.element.to_vec(), Vec::new(), inner.tag.to_vec())));

@@ -28,8 +28,10 @@ impl<R: CryptoRng> Gateway<R> {
             return Err(Refusal::NotOpened.into());
         }
         self.locks.take(task, &[Lock::Leg(post.handle)])?;
-        let stored =
-            answer(Code::CHANGED, encoded(&Tag8(steps::stored_tag(key, &post.handle.0, post.run, post.sequence, life))));
+        let stored = answer(
+            Code::CHANGED,
+            encoded(&Tag8(steps::stored_tag(key, &post.handle.0, post.run, post.sequence, life))),
+        );
         let window = self.cache.window(post.handle)?;
         match window.look(post.run, post.sequence, &post.hop_tag) {
             Seen::Same => return Ok(Step::Reply(stored)),

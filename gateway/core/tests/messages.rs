@@ -48,7 +48,8 @@ fn a_message_arrives_as_it_was_sent() {
         for (dev, role, text) in [(&mut bob, Responder, &b"to bob"[..]), (&mut amy, Initiator, &[7; 8_000])] {
             let items = world.take(dev);
             let item: MessageItem<'_> = sga_schema::decode(&items[0].body).unwrap();
-            let expected = MessageItem { handle: session.handle(role), run: 1, sequence: 0, ciphertext: text, salt: None };
+            let expected =
+                MessageItem { handle: session.handle(role), run: 1, sequence: 0, ciphertext: text, salt: None };
             assert_eq!((items.len(), item), (1, expected));
         }
     }

@@ -49,7 +49,8 @@ fn message(
     out.bytes(&format!("{name} ciphertext"), &ciphertext);
     let hop_tag = steps::hop_tag(hop_key, &me.handle.0, RUN, sequence, &ciphertext, life);
     out.bytes(&format!("{name} hop"), hop_tag);
-    let post = MessagePost { handle: me.handle, run: RUN, sequence, ciphertext: &ciphertext, hop_tag, salt: life.copied() };
+    let post =
+        MessagePost { handle: me.handle, run: RUN, sequence, ciphertext: &ciphertext, hop_tag, salt: life.copied() };
     out.bytes(&format!("{name} payload"), encode(&post));
     let stored = steps::stored_tag(hop_key, &me.handle.0, RUN, sequence, life);
     out.bytes(&format!("{name} answer payload"), encode(&Tag8(stored)));
