@@ -102,7 +102,8 @@ array_message! {
 }
 
 array_message! {
-    /// Item 6, a message of the peer: `[handle bstr4, run, sequence, ciphertext bstr]` (§4, §7; the paper's 4.5).
+    /// Item 6, a message of the peer: `[handle bstr4, run, sequence, ciphertext bstr]`, or with the sender's salt behind it,
+    /// bstr8; never message 0 (§4, §7; the paper's 4.5).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     MessageItem<'a> {
         /// The receiver's leg.
@@ -113,7 +114,19 @@ array_message! {
         sequence: u32,
         /// c_i: the text, sealed by the peer.
         ciphertext: &'a [u8],
-    } | |item| item.run > 0 && item.sequence <= SEQUENCE_MAX && item.ciphertext.len() <= CIPHERTEXT_LEN_MAX
+    } optional {
+        /// Of the sender's life, if the run's keys are from an earlier one of its.
+        salt: [u8; 8],
+    } | |item| {
+        item.run > 0
+            && sequence_fits(item.sequence, item.salt.as_ref())
+            && item.ciphertext.len() <= CIPHERTEXT_LEN_MAX
+    }
+}
+
+/// Message 0 is the same bytes in every life: it has no salt.
+pub(crate) fn sequence_fits(sequence: u32, salt: Option<&[u8; 8]>) -> bool {
+    sequence <= SEQUENCE_MAX && (sequence > 0 || salt.is_none())
 }
 
 array_message! {

@@ -5,12 +5,13 @@ use core::fmt;
 use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
 
+use crate::bodies::sequence_fits;
 use crate::field::{array_message, bare_message};
 use crate::limits::{CIPHERTEXT_LEN_MAX, HALF_BODY_LEN_MAX, SEED_LEN, SEQUENCE_MAX};
 use crate::{Ack, BReason, EncodeError, Handle, Message, Profile, SchemaError, Suite};
 
 array_message! {
-    /// B1 and B3: `[handle bstr4, run, body bstr]` (§6).
+    /// B1 and B3: `[handle bstr4, run, body bstr]`, or with a salt behind it, bstr8 (§6).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     Half<'a> {
         /// The sender's leg.
@@ -19,6 +20,9 @@ array_message! {
         run: u32,
         /// A sealed [`HalfCompact`] or [`HalfClassic`].
         body: &'a [u8],
+    } optional {
+        /// Of the sender's life, if k_t is from an earlier one.
+        salt: [u8; 8],
     } | |half| half.run > 0 && half.body.len() <= HALF_BODY_LEN_MAX
 }
 
@@ -107,7 +111,8 @@ impl fmt::Debug for B6Secret<'_> {
 }
 
 array_message! {
-    /// A Message on its way to the gateway: `[handle bstr4, run, sequence, ciphertext bstr, hop bstr8]` (§7).
+    /// A Message on its way to the gateway: `[handle bstr4, run, sequence, ciphertext bstr, hop bstr8]`, or with a salt behind
+    /// it, bstr8; never message 0 (§7).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     MessagePost<'a> {
         /// The sender's leg.
@@ -120,7 +125,14 @@ array_message! {
         ciphertext: &'a [u8],
         /// f8 under the hop key over all of it.
         hop_tag: [u8; 8],
-    } | |post| post.run > 0 && post.sequence <= SEQUENCE_MAX && post.ciphertext.len() <= CIPHERTEXT_LEN_MAX
+    } optional {
+        /// Of the sender's life, if the run's keys are from an earlier one.
+        salt: [u8; 8],
+    } | |post| {
+        post.run > 0
+            && sequence_fits(post.sequence, post.salt.as_ref())
+            && post.ciphertext.len() <= CIPHERTEXT_LEN_MAX
+    }
 }
 
 array_message! {
@@ -137,7 +149,7 @@ array_message! {
 pub enum MsgPost<'a> {
     /// Three elements.
     Ack(Ack<'a>),
-    /// Five elements.
+    /// Five elements, or six.
     Message(MessagePost<'a>),
 }
 
@@ -152,7 +164,7 @@ impl<'a> Message<'a> for MsgPost<'a> {
     fn decode_from(d: &mut Decoder<'a>) -> Result<Self, SchemaError> {
         match d.clone().array()? {
             Some(3) => Ack::decode_from(d).map(Self::Ack),
-            Some(5) => MessagePost::decode_from(d).map(Self::Message),
+            Some(5 | 6) => MessagePost::decode_from(d).map(Self::Message),
             _ => Err(SchemaError::Malformed),
         }
     }

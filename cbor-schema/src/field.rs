@@ -12,6 +12,15 @@ pub(crate) fn array(d: &mut Decoder<'_>, len: u64) -> Result<(), SchemaError> {
     if d.array()? == Some(len) { Ok(()) } else { Err(SchemaError::Malformed) }
 }
 
+/// Reads the head of an array of a known length, or of one more if that may be: whether it is the longer one.
+pub(crate) fn array_or_longer(d: &mut Decoder<'_>, len: u64, may_be_longer: bool) -> Result<bool, SchemaError> {
+    match d.array()? {
+        Some(found) if found == len => Ok(false),
+        Some(found) if may_be_longer && found == len + 1 => Ok(true),
+        _ => Err(SchemaError::Malformed),
+    }
+}
+
 /// Moves over one item of the kinds that SGA/1 uses: uint, bstr, text, array; all definite and with the shortest heads.
 ///
 /// This is for bodies of items whose kind is not known: those of known kinds are messages of their own.
@@ -147,16 +156,22 @@ macro_rules! number_field {
 }
 pub(crate) use number_field;
 
-/// A message that is an array of its fields. `= N` puts the number N first; `| check` refuses what `check` finds fault with.
+/// A message that is an array of its fields. `= N` puts the number N first; `optional { field: type }` is a last element that
+/// may be absent; `| check` refuses what `check` finds fault with.
 macro_rules! array_message {
     ($(#[$doc:meta])* $name:ident <$lt:lifetime> $(= $lead:literal)? {
         $($(#[$fdoc:meta])* $field:ident : $type:ty,)*
-    } $(| $check:expr)?) => {
+    } $(optional { $(#[$odoc:meta])* $opt:ident : $otype:ty, })? $(| $check:expr)?) => {
         $(#[$doc])*
-        pub struct $name<$lt> { $($(#[$fdoc])* pub $field: $type,)* }
+        pub struct $name<$lt> {
+            $($(#[$fdoc])* pub $field: $type,)*
+            $($(#[$odoc])* pub $opt: Option<$otype>,)?
+        }
 
         impl<$lt> $crate::Message<$lt> for $name<$lt> {
-            $crate::field::array_message!(@body $lt, [$($lead)?], [$($field : $type,)*], [$($check)?]);
+            $crate::field::array_message!(
+                @body $lt, [$($lead)?], [$($field : $type,)*], [$($opt : $otype)?], [$($check)?]
+            );
         }
     };
     ($(#[$doc:meta])* $name:ident $(= $lead:literal)? {
@@ -166,29 +181,37 @@ macro_rules! array_message {
         pub struct $name { $($(#[$fdoc])* pub $field: $type,)* }
 
         impl<'m> $crate::Message<'m> for $name {
-            $crate::field::array_message!(@body 'm, [$($lead)?], [$($field : $type,)*], [$($check)?]);
+            $crate::field::array_message!(@body 'm, [$($lead)?], [$($field : $type,)*], [], [$($check)?]);
         }
     };
-    (@body $lt:lifetime, [$($lead:literal)?], [$($field:ident : $type:ty,)*], [$($check:expr)?]) => {
+    (
+        @body $lt:lifetime, [$($lead:literal)?], [$($field:ident : $type:ty,)*], [$($opt:ident : $otype:ty)?],
+        [$($check:expr)?]
+    ) => {
         fn encode_to<W: minicbor::encode::Write>(
             &self,
             e: &mut minicbor::Encoder<W>,
         ) -> Result<(), $crate::EncodeError<W::Error>> {
             const LEN: u64 = [$(stringify!($lead),)? $(stringify!($field)),*].len() as u64;
-            e.array(LEN)?;
+            e.array(LEN $(+ u64::from(self.$opt.is_some()))?)?;
             $(e.u32($lead)?;)?
             $($crate::field::Field::put(&self.$field, e)?;)*
+            $(if let Some($opt) = &self.$opt {
+                $crate::field::Field::put($opt, e)?;
+            })?
             Ok(())
         }
 
         fn decode_from(d: &mut minicbor::Decoder<$lt>) -> Result<Self, $crate::SchemaError> {
             const LEN: u64 = [$(stringify!($lead),)? $(stringify!($field)),*].len() as u64;
-            $crate::field::array(d, LEN)?;
+            const OPTIONAL: &[&str] = &[$(stringify!($opt))?];
+            let _longer = $crate::field::array_or_longer(d, LEN, !OPTIONAL.is_empty())?;
             $(if <u32 as $crate::field::Field<'_>>::get(d)? != $lead {
                 return Err($crate::SchemaError::Malformed);
             })?
             $(let $field = <$type as $crate::field::Field<$lt>>::get(d)?;)*
-            let message = Self { $($field,)* };
+            $(let $opt = if _longer { Some(<$otype as $crate::field::Field<$lt>>::get(d)?) } else { None };)?
+            let message = Self { $($field,)* $($opt,)? };
             $(let check: fn(&Self) -> bool = $check;
             if !check(&message) {
                 return Err($crate::SchemaError::OutOfRange);

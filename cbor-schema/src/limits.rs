@@ -36,12 +36,14 @@ pub const HALF_BODY_LEN_MAX: usize = SHORT_HEAD_LEN
     + (BSTR_HEAD_LEN_MAX + TRAPDOOR_LEN_MAX)
     + (SHORT_HEAD_LEN + 16)
     + TAG_LEN_MAX;
-/// Bytes of an encoded Half: an array of handle, run and body.
+/// Bytes of an encoded life salt.
+pub const SALT_LEN: usize = SHORT_HEAD_LEN + 8;
+/// Bytes of an encoded Half: an array of handle, run, body and a salt.
 pub const HALF_LEN_MAX: usize =
-    SHORT_HEAD_LEN + (SHORT_HEAD_LEN + 4) + UINT_LEN_MAX + (BSTR_HEAD_LEN_MAX + HALF_BODY_LEN_MAX);
-/// Bytes of the body of an item, the largest being a message: an array of handle, run, sequence and ciphertext.
+    SHORT_HEAD_LEN + (SHORT_HEAD_LEN + 4) + UINT_LEN_MAX + (BSTR_HEAD_LEN_MAX + HALF_BODY_LEN_MAX) + SALT_LEN;
+/// Bytes of the body of an item, the largest being a message: an array of handle, run, sequence, ciphertext and a salt.
 pub const ITEM_LEN_MAX: usize =
-    SHORT_HEAD_LEN + (SHORT_HEAD_LEN + 4) + 2 * UINT_LEN_MAX + (BSTR_HEAD_LEN_MAX + CIPHERTEXT_LEN_MAX);
+    SHORT_HEAD_LEN + (SHORT_HEAD_LEN + 4) + 2 * UINT_LEN_MAX + (BSTR_HEAD_LEN_MAX + CIPHERTEXT_LEN_MAX) + SALT_LEN;
 /// Bytes of an encoded Message: the same and the hop tag.
 pub const MESSAGE_LEN_MAX: usize = ITEM_LEN_MAX + (SHORT_HEAD_LEN + 8);
 /// Bytes of any request: the largest is a Message.

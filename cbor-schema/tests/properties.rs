@@ -67,8 +67,11 @@ proptest! {
     fn posts(
         handle: [u8; 4], run in 1..=u32::MAX, sequence in 0..=limits::SEQUENCE_MAX,
         ciphertext in vec(any::<u8>(), 0..=limits::CIPHERTEXT_LEN_MAX), hop_tag: [u8; 8],
+        salt: Option<[u8; 8]>,
     ) {
-        let post = MessagePost { handle: Handle(handle), run, sequence, ciphertext: &ciphertext, hop_tag };
+        // Message 0 has none.
+        let salt = salt.filter(|_| sequence > 0);
+        let post = MessagePost { handle: Handle(handle), run, sequence, ciphertext: &ciphertext, hop_tag, salt };
         round_trip(&MsgPost::Message(post), &mut Vec::new());
     }
 
@@ -110,8 +113,9 @@ proptest! {
     fn halves_and_keys(
         handle: [u8; 4], run in 1..=u32::MAX, body in vec(any::<u8>(), 0..=limits::HALF_BODY_LEN_MAX),
         profile in select(&Profile::ALL[..]), suite in suite(), bytes in vec(any::<u8>(), 416), peer_hash: [u8; 16], tag: [u8; 8],
+        salt: Option<[u8; 8]>,
     ) {
-        round_trip(&Half { handle: Handle(handle), run, body: &body }, &mut Vec::new());
+        round_trip(&Half { handle: Handle(handle), run, body: &body, salt }, &mut Vec::new());
         let element = &bytes[..profile.element_len()];
         round_trip(&B6Secret { element, peer_hash, tag }, &mut Vec::new());
         if profile == Profile::Compact {
@@ -134,7 +138,9 @@ proptest! {
         round_trip(&NotAgreedItem { handle, sealed }, &mut Vec::new());
         round_trip(&WantedItem { handle, run, sealed }, &mut Vec::new());
         round_trip(&KeyItem { handle, run, sealed }, &mut Vec::new());
-        round_trip(&MessageItem { handle, run, sequence, ciphertext: sealed }, &mut Vec::new());
+        for (sequence, salt) in [(sequence, None), (sequence.max(1), Some(nonce_i))] {
+            round_trip(&MessageItem { handle, run, sequence, ciphertext: sealed, salt }, &mut Vec::new());
+        }
         round_trip(&ExpiredItem { handle, run, sequence }, &mut Vec::new());
     }
 

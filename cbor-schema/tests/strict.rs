@@ -104,8 +104,39 @@ fn elements_too_many_or_too_few() {
         assert_eq!((sample.again)(&bytes), Err(SchemaError::Malformed), "{}", sample.rule);
         let last = parts(&sample.bytes).last().map(|last| last.start).expect("a message has a part");
         let less = [&short_head(4, part.argument - 1)[..], &sample.bytes[part.content..last]].concat();
-        assert_eq!((sample.again)(&less), Err(SchemaError::Malformed), "{}", sample.rule);
+        // Without its salt it is another message.
+        let expected = if is_salted(sample) { Ok(less.clone()) } else { Err(SchemaError::Malformed) };
+        assert_eq!((sample.again)(&less), expected, "{}", sample.rule);
     });
+}
+
+fn is_salted(sample: &Sample) -> bool {
+    let full = [("half", 4), ("message-post", 6), ("msg-post", 6), ("message-item", 5)];
+    full.contains(&(sample.rule, sample.bytes[0] & 31))
+}
+
+#[test]
+fn a_salt_is_one_string_of_8_bytes_and_message_0_has_none() {
+    let salted: Vec<_> = samples().into_iter().filter(is_salted).collect();
+    assert_eq!(salted.len(), 4);
+    for Sample { rule, bytes, again } in salted {
+        let without = &bytes[1..bytes.len() - limits::SALT_LEN];
+        let salt = &bytes[bytes.len() - limits::SALT_LEN..];
+        for count in [0, 2, 3] {
+            let head = [(bytes[0] & 0xe0) | ((bytes[0] & 31) - 1 + count)];
+            let repeated = salt.repeat(count.into());
+            let other = [&head[..], without, &repeated].concat();
+            let expected = if count == 0 { Ok(other.clone()) } else { Err(SchemaError::Malformed) };
+            assert_eq!(again(&other), expected, "{rule} with {count} salts");
+        }
+        for wrong in [&[0x40][..], &[0xf6], &[0x00], &[0x47, 1, 2, 3, 4, 5, 6, 7], &[0x49, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+            let other = [&bytes[..bytes.len() - limits::SALT_LEN], wrong].concat();
+            assert_eq!(again(&other), Err(SchemaError::Malformed), "{rule} with {wrong:x?}");
+        }
+        if rule != "half" {
+            assert_eq!(again(&with_uints(&bytes, 1, 0)), Err(SchemaError::OutOfRange), "{rule} of message 0");
+        }
+    }
 }
 
 #[test]
@@ -206,12 +237,12 @@ fn strings_too_long_or_too_short() {
         assert_eq!(decode::<SealedId>(bytes).map(|_| ()), error);
     }
     let body = &[0; limits::HALF_BODY_LEN_MAX + 1];
-    assert_eq!(decode::<Half<'_>>(&encoded(&Half { handle, run: 1, body })).map(|_| ()), error);
+    assert_eq!(decode::<Half<'_>>(&encoded(&Half { handle, run: 1, body, salt: None })).map(|_| ()), error);
     for (len, expected) in [(limits::CIPHERTEXT_LEN_MAX, Ok(())), (limits::CIPHERTEXT_LEN_MAX + 1, error)] {
         let ciphertext = &vec![0; len];
-        let item = MessageItem { handle, run: 1, sequence: 0, ciphertext };
+        let item = MessageItem { handle, run: 1, sequence: 0, ciphertext, salt: None };
         assert_eq!(decode::<MessageItem<'_>>(&encoded(&item)).map(|_| ()), expected);
-        let post = MessagePost { handle, run: 1, sequence: 0, ciphertext, hop_tag: [0; 8] };
+        let post = MessagePost { handle, run: 1, sequence: 0, ciphertext, hop_tag: [0; 8], salt: None };
         assert_eq!(decode::<MessagePost<'_>>(&encoded(&post)).map(|_| ()), expected);
     }
     // E and F of different groups, and a tag that no suite has.
@@ -265,16 +296,17 @@ fn the_largest_are_as_large_as_the_limits_say() {
     let handle = Handle([0; 4]);
     let (run, sequence) = (u32::MAX, limits::SEQUENCE_MAX);
     let ciphertext = &[0; limits::CIPHERTEXT_LEN_MAX];
-    let post = MessagePost { handle, run, sequence, ciphertext, hop_tag: [0; 8] };
+    let salt = Some([0; 8]);
+    let post = MessagePost { handle, run, sequence, ciphertext, hop_tag: [0; 8], salt };
     assert_eq!(encoded_len(&post), limits::MESSAGE_LEN_MAX);
-    assert_eq!(encoded_len(&MessageItem { handle, run, sequence, ciphertext }), limits::ITEM_LEN_MAX);
+    assert_eq!(encoded_len(&MessageItem { handle, run, sequence, ciphertext, salt }), limits::ITEM_LEN_MAX);
     let inner = HalfClassic {
         sealed_element: &[0; limits::ELEMENT_LEN_MAX + limits::TAG_LEN_MAX],
         trapdoor: &[0; limits::TRAPDOOR_LEN_MAX],
         tag: [0; 16],
     };
     assert_eq!(encoded_len(&inner) + limits::TAG_LEN_MAX, limits::HALF_BODY_LEN_MAX);
-    let half = Half { handle, run, body: &[0; limits::HALF_BODY_LEN_MAX] };
+    let half = Half { handle, run, body: &[0; limits::HALF_BODY_LEN_MAX], salt };
     assert_eq!(encoded_len(&half), limits::HALF_LEN_MAX);
 }
 

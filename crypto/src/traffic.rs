@@ -62,6 +62,16 @@ impl TrafficKey {
         Ok(Self { aead, okm })
     }
 
+    /// What it becomes in a later life of the device: `KDF(key ‖ IV, salt, ctx("life"), same length)`. Both ends make it of what
+    /// they have stored.
+    #[must_use]
+    pub fn in_life(&self, salt: &[u8; 8]) -> Self {
+        let mut okm = [0; KEY_LEN_MAX + NONCE_LEN_MAX];
+        let len = self.aead.key_len() + self.aead.nonce_len();
+        kdf(&[self.expose()], salt, ctx("life", &[]), &mut okm[..len]);
+        Self { aead: self.aead, okm }
+    }
+
     /// A second copy, said aloud.
     #[must_use]
     pub const fn duplicate(&self) -> Self {
@@ -80,7 +90,7 @@ impl TrafficKey {
     }
 
     /// Seals the first `len` bytes of `buf` in place as this sequence number; returns the length with the tag. A number is used
-    /// once: the caller has stored that it is used.
+    /// once: the caller has stored that it is used, and takes [`Self::in_life`] if that could have been set back.
     ///
     /// # Errors
     /// `BufferTooSmall`.

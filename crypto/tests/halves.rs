@@ -83,20 +83,20 @@ fn a_classic_body_there_and_back() {
         let (len, f) = (group.element_len(), half.trapdoor.as_bytes());
         for aead in [1, 2, 3, 4].map(|id| Aead::from_id(id).expect("is a suite")) {
             let mut pad = vec![0; len];
-            steps::b_pad(&k_d, &TH_A, RUN, ROLE, &mut pad);
+            steps::b_pad(&k_d, &TH_A, RUN, ROLE, None, &mut pad);
             let mut e: Vec<u8> = half.element.as_bytes().iter().zip(&pad).map(|(n, pad)| n ^ pad).collect();
             e.resize(len + TAG_LEN_MAX, 0);
-            let e_len = steps::b_inner(aead, &k_d, &TH_A, RUN, ROLE, f).seal(&mut e, len).expect("has room");
+            let e_len = steps::b_inner(aead, &k_d, &TH_A, RUN, ROLE, f, None).seal(&mut e, len).expect("has room");
             let mut body = e[..e_len].to_vec();
             body.resize(e_len + TAG_LEN_MAX, 0);
-            let sealed = steps::b_outer(aead, &k_t, &TH_A, RUN, ROLE).seal(&mut body, e_len).expect("has room");
+            let sealed = steps::b_outer(aead, &k_t, &TH_A, RUN, ROLE, None).seal(&mut body, e_len).expect("has room");
 
-            let outer = steps::b_outer(aead, &k_t, &TH_A, RUN, ROLE).open(&mut body[..sealed]);
+            let outer = steps::b_outer(aead, &k_t, &TH_A, RUN, ROLE, None).open(&mut body[..sealed]);
             assert_eq!(outer, Ok(e_len));
             let mut other_f = body[..e_len].to_vec();
-            let inner = steps::b_inner(aead, &k_d, &TH_A, RUN, ROLE, &f[1..]).open(&mut other_f);
+            let inner = steps::b_inner(aead, &k_d, &TH_A, RUN, ROLE, &f[1..], None).open(&mut other_f);
             assert_eq!(inner, Err(CryptoError::NotOpened));
-            let inner = steps::b_inner(aead, &k_d, &TH_A, RUN, ROLE, f).open(&mut body[..e_len]);
+            let inner = steps::b_inner(aead, &k_d, &TH_A, RUN, ROLE, f, None).open(&mut body[..e_len]);
             assert_eq!(inner, Ok(len));
             let n: Vec<u8> = body[..len].iter().zip(&pad).map(|(masked, pad)| masked ^ pad).collect();
             assert_eq!(n, half.element.as_bytes());

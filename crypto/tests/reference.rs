@@ -12,6 +12,7 @@ const N_I: [u8; 8] = [0x11; 8];
 const N_G: [u8; 8] = [0x12; 8];
 const N_J: [u8; 8] = [0x13; 8];
 const HANDLE: [u8; 4] = [0x14; 4];
+const LIFE: [u8; 8] = [8; 8];
 const MASKED: [u8; 16] = [0x15; 16];
 const RUN: u32 = 70_000;
 const ROLE: u8 = 1;
@@ -102,19 +103,23 @@ fn tags_hashes_and_keys() {
     values.check("th_B", steps::th_b(&TH, RUN, b"N_i", b"N_j"));
     values.check("B", steps::b_tag(&k_d, ROLE, RUN, &TH, b"N", &BIG));
     let mut pad = [0; 384];
-    steps::b_pad(&k_d, &TH, RUN, ROLE, &mut pad);
+    steps::b_pad(&k_d, &TH, RUN, ROLE, None, &mut pad);
     values.check("B pad", pad);
+    steps::b_pad(&k_d, &TH, RUN, ROLE, Some(&LIFE), &mut pad);
+    values.check("B pad in life", pad);
     values.check("B6", steps::b6_tag(&k_d, ROLE, RUN, &TH, &BIG));
     values.check("B answer", steps::b_answer(&k_t, &TH));
     values.check("code", steps::comparison_code(&Secret::new(TH)));
     values.check("hop key", steps::hop_key(&k_d, &TH).expose());
-    values.check("hop", steps::hop_tag(&k_d, &HANDLE, RUN, 65_536, &BIG));
-    values.check("stored", steps::stored_tag(&k_d, &HANDLE, RUN, 255));
+    values.check("hop", steps::hop_tag(&k_d, &HANDLE, RUN, 65_536, &BIG, None));
+    values.check("stored", steps::stored_tag(&k_d, &HANDLE, RUN, 255, None));
+    values.check("hop in life", steps::hop_tag(&k_d, &HANDLE, RUN, 65_536, &BIG, Some(&LIFE)));
+    values.check("stored in life", steps::stored_tag(&k_d, &HANDLE, RUN, 255, Some(&LIFE)));
     values.finish();
 }
 
 /// In the model's order.
-fn all_seals(aead: Aead) -> [SealKey; 15] {
+fn all_seals(aead: Aead) -> [SealKey; 18] {
     let (k_d, k_t) = (k_d(), k_t());
     [
         steps::register_id(aead, &k_d, &TH),
@@ -126,12 +131,15 @@ fn all_seals(aead: Aead) -> [SealKey; 15] {
         steps::a1_refusal(aead, &k_t, &TH),
         steps::a4(aead, &k_t, &N_I, &N_G),
         steps::a4_refusal(aead, &k_t, &N_I),
-        steps::b_body_compact(aead, &k_t, &k_d, &TH, ROLE, RUN),
-        steps::b_outer(aead, &k_t, &TH, RUN, ROLE),
-        steps::b_inner(aead, &k_d, &TH, RUN, ROLE, &BIG),
+        steps::b_body_compact(aead, &k_t, &k_d, &TH, ROLE, RUN, None),
+        steps::b_outer(aead, &k_t, &TH, RUN, ROLE, None),
+        steps::b_inner(aead, &k_d, &TH, RUN, ROLE, &BIG, None),
         steps::b2(aead, &k_t, &TH, RUN, ROLE),
         steps::b6(aead, &k_t, &TH, RUN, ROLE),
         steps::b_refusal(aead, &k_t, &TH, ROLE),
+        steps::b_body_compact(aead, &k_t, &k_d, &TH, ROLE, RUN, Some(&LIFE)),
+        steps::b_outer(aead, &k_t, &TH, RUN, ROLE, Some(&LIFE)),
+        steps::b_inner(aead, &k_d, &TH, RUN, ROLE, &BIG, Some(&LIFE)),
     ]
 }
 
@@ -148,8 +156,12 @@ fn seals_and_messages() {
             values.check(&format!("seal {suite} {number}"), &buf[..len]);
         }
         buf[..9].copy_from_slice(b"some text");
-        let len = steps::traffic(&Secret::new(TH), aead, ROLE).seal(RUN, 66_000, &mut buf, 9).expect("has room");
+        let key = steps::traffic(&Secret::new(TH), aead, ROLE);
+        let len = key.seal(RUN, 66_000, &mut buf, 9).expect("has room");
         values.check(&format!("traffic {suite}"), &buf[..len]);
+        buf[..9].copy_from_slice(b"some text");
+        let len = key.in_life(&LIFE).seal(RUN, 66_000, &mut buf, 9).expect("has room");
+        values.check(&format!("traffic {suite} in life"), &buf[..len]);
     }
     values.finish();
 }

@@ -94,6 +94,17 @@ fn messages(root: &Secret<32>, hop_key: &Secret<32>) {
             let sealed = buf;
             assert_eq!(receiver.duplicate().open(RUN, sequence, &mut buf[..len]), Ok(5));
             assert_eq!(&buf[..5], b"hello");
+            // Each life of the sender has a key of its own; the receiver makes it of what it has.
+            let mut salted = *b"hello\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+            let salted_len = stored.in_life(&[7; 8]).seal(RUN, sequence, &mut salted, 5).expect("has room");
+            assert_ne!(salted[..5], sealed[..5]);
+            for (key, opens) in [(receiver.in_life(&[7; 8]), true), (receiver.in_life(&[8; 8]), false)] {
+                let mut copy = salted;
+                assert_eq!(key.open(RUN, sequence, &mut copy[..salted_len]).is_ok(), opens);
+                let mut copy = sealed;
+                assert!(key.open(RUN, sequence, &mut copy[..len]).is_err());
+            }
+            assert!(receiver.open(RUN, sequence, &mut salted[..salted_len]).is_err());
             for (key, run, sequence) in
                 [(&back, RUN, sequence), (&receiver, RUN + 1, sequence), (&receiver, RUN, sequence ^ 0x100)]
             {
@@ -101,9 +112,14 @@ fn messages(root: &Secret<32>, hop_key: &Secret<32>) {
                 assert_eq!(key.open(run, sequence, &mut copy[..len]), Err(CryptoError::NotOpened));
                 assert_eq!(copy[..5], [0; 5]);
             }
-            let tag = steps::hop_tag(hop_key, &[1; 4], RUN, sequence, &sealed[..len]);
-            assert_ne!(tag, steps::hop_tag(hop_key, &[2; 4], RUN, sequence, &sealed[..len]));
-            assert_ne!(tag, steps::stored_tag(hop_key, &[1; 4], RUN, sequence));
+            let tag = steps::hop_tag(hop_key, &[1; 4], RUN, sequence, &sealed[..len], None);
+            assert_ne!(tag, steps::hop_tag(hop_key, &[2; 4], RUN, sequence, &sealed[..len], None));
+            assert_ne!(tag, steps::stored_tag(hop_key, &[1; 4], RUN, sequence, None));
+            let hop = |salt| steps::hop_tag(hop_key, &[1; 4], RUN, sequence, &sealed[..len], salt);
+            let stored = |salt| steps::stored_tag(hop_key, &[1; 4], RUN, sequence, salt);
+            for (one, other) in [(Some(&[7; 8]), None), (Some(&[7; 8]), Some(&[8; 8]))] {
+                assert!(hop(one) != hop(other) && stored(one) != stored(other));
+            }
         }
     }
 }

@@ -51,10 +51,10 @@ pub fn start(id: DeviceId, key: Secret<32>) -> Result<Node, DeviceError> {
 ///
 /// # Errors
 /// [`SnapshotError`].
-pub fn keep(node: &mut Node, flash: &mut [u8]) -> Result<Node, SnapshotError> {
+pub fn keep(node: &mut Node, rng: &mut Hardware, flash: &mut [u8]) -> Result<Node, SnapshotError> {
     let len = node.snapshot(flash)?;
     node.saved();
-    Node::restore(flash.get(..len).unwrap_or_default())
+    Node::restore(flash.get(..len).unwrap_or_default(), rng)
 }
 
 /// The next request.

@@ -1,6 +1,6 @@
 //! Answers: which step they belong to, and what bare codes may lead to. A bare code changes nothing that is stored.
 
-use sga_schema::DeviceId;
+use sga_schema::{DeviceId, Handle};
 
 use crate::device::Device;
 use crate::event::{Event, Failure, Step};
@@ -78,6 +78,26 @@ impl<const PEERS: usize> Device<PEERS> {
     pub(crate) fn not_opened(&mut self) -> Handled {
         count(&mut self.counters.failed_openings);
         Handled::Retry
+    }
+
+    /// A request of a session was refused by bare codes as often as it may be. If that code is 4.01 and a sealed answer to an attach
+    /// has shown since that the gateway's store is another than the one that last had the session, then the session is gone. True
+    /// if it is.
+    pub(crate) fn gives_up_session(
+        &mut self,
+        answer: &Answer<'_>,
+        peer: DeviceId,
+        handle: Handle,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> bool {
+        let generation = self.home.generation;
+        let Some(slot) = self.slot_mut(peer) else { return false };
+        if answer.code != code::UNAUTHORIZED || !slot.is_from_before(handle, generation) {
+            return false;
+        }
+        slot.end_session(sink);
+        self.unsaved = true;
+        true
     }
 
     /// A bare code instead of an answer. 4.01 leads to an attach; after [`STRIKES_MAX`] of them the peer's requests rest.

@@ -172,7 +172,8 @@ impl<const PEERS: usize> Device<PEERS> {
                 return self.send_half(index, rng, buf).map(Some);
             }
         }
-        if slot.outbox.is_none() && slot.runs.newest().is_some_and(|run| run.confirmed.is_none() && !run.parked) {
+        let in_session = slot.agreement.is_some() && slot.outbox.is_none();
+        if in_session && slot.runs.newest().is_some_and(|run| run.confirmed.is_none() && !run.parked) {
             return self.send_confirmation(index, buf).map(Some);
         }
         Ok(None)
@@ -200,11 +201,12 @@ impl<const PEERS: usize> Device<PEERS> {
         self.slots.iter_mut().flatten().find(|slot| slot.peer == peer)
     }
 
-    /// The place of a peer; a free one, or one that holds nothing, if it has none yet.
+    /// The place of a peer; a free one, or one that holds nothing (or next to nothing), if it has none yet.
     pub(crate) fn slot_for(&mut self, peer: DeviceId) -> Option<&mut Slot> {
         let index = self
             .slot_index(peer)
-            .or_else(|| self.slots.iter().position(|slot| slot.as_ref().is_none_or(Slot::is_empty)))?;
+            .or_else(|| self.slots.iter().position(|slot| slot.as_ref().is_none_or(Slot::is_empty)))
+            .or_else(|| self.slots.iter().position(|slot| slot.as_ref().is_none_or(Slot::is_spent)))?;
         let place = self.slots.get_mut(index)?;
         if place.as_ref().is_none_or(|slot| slot.peer != peer) {
             *place = Some(Slot::new(peer));

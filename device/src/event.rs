@@ -30,6 +30,12 @@ pub enum Event<'a> {
         /// With whom.
         peer: DeviceId,
     },
+    /// The gateway's store was replaced, and the new one does not have the session with this peer: it is negotiated anew. A text
+    /// in flight was reported as [`Failure::TextLost`].
+    SessionGone {
+        /// With whom.
+        peer: DeviceId,
+    },
     /// A Half for this run is due.
     RunStarted {
         /// With whom.

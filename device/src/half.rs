@@ -32,8 +32,8 @@ pub(crate) fn write_body<'b>(
     half: &Ephemeral,
     buf: &'b mut [u8],
 ) -> Result<&'b [u8], DeviceError> {
-    let Agreement { role, suite, th_a, temporary_key, .. } = agreement;
-    let role = role.id();
+    let Agreement { role, suite, th_a, temporary_key, life, .. } = agreement;
+    let (role, life) = (role.id(), life.as_ref());
     let k_d = &identity.registered_key;
     let made = accelerator::make_half(package.group, &package.public, &half.ephemeral_secret, &half.trapdoor_secret);
     let element = made.element.as_bytes();
@@ -42,17 +42,17 @@ pub(crate) fn write_body<'b>(
     if package.profile == Profile::Compact {
         let mut tag = [0; 8];
         tag.copy_from_slice(full_tag.get(..8).ok_or(DeviceError::Internal)?);
-        let key = steps::b_body_compact(aead(*suite), temporary_key, k_d, th_a, role, run);
+        let key = steps::b_body_compact(aead(*suite), temporary_key, k_d, th_a, role, run, life);
         return seal(key, &HalfCompact { element, tag }, buf);
     }
     let mut masked = [0; SEALED_ELEMENT_LEN_MAX];
     let (pad, _) = masked.split_at_mut_checked(element.len()).ok_or(DeviceError::Internal)?;
-    steps::b_pad(k_d, th_a, run, role, pad);
+    steps::b_pad(k_d, th_a, run, role, life, pad);
     pad.iter_mut().zip(element).for_each(|(pad, byte)| *pad ^= byte);
-    let key = steps::b_inner(aead(identity.suite), k_d, th_a, run, role, trapdoor);
+    let key = steps::b_inner(aead(identity.suite), k_d, th_a, run, role, trapdoor, life);
     let sealed = key.seal(&mut masked, element.len()).map_err(|_| DeviceError::Internal)?;
     let sealed_element = masked.get(..sealed).ok_or(DeviceError::Internal)?;
-    let key = steps::b_outer(aead(*suite), temporary_key, th_a, run, role);
+    let key = steps::b_outer(aead(*suite), temporary_key, th_a, run, role, life);
     seal(key, &HalfClassic { sealed_element, trapdoor, tag: full_tag }, buf)
 }
 
@@ -103,7 +103,6 @@ fn verify(
     let (key_i, key_j) = in_order(role, &own_peer_key, &agreement.peer_key);
     let root = steps::root(&shared, key_i, key_j, slot.pair_secret.as_ref(), &th_b);
     let suite = aead(agreement.suite);
-    let newest = slot.runs.newest();
     Some(Run {
         handle: agreement.handle,
         run,
@@ -114,14 +113,26 @@ fn verify(
         next_send: 1,
         next_receive: 0,
         confirmed: None,
-        // While a text is in flight, no message 0 has left since; else an unconfirmed run counts as 0.
-        last: newest.map_or(0, |run| run.confirmed.unwrap_or(if slot.outbox.is_some() { run.last } else { 0 })),
+        last: last(slot),
         established: false,
         failed_openings: 0,
         comparison_code: steps::comparison_code(&root),
+        life: None,
         strikes: 0,
         parked: false,
     })
+}
+
+/// What message 0 of a new run says of the newest one before: the last text that the gateway has, or that is on its way to it. If
+/// that one never gets there, the peer misses it, as it should.
+fn last(slot: &Slot) -> u32 {
+    let Some(newest) = slot.runs.newest() else { return 0 };
+    match slot.outbox.as_ref().filter(|outbox| !outbox.parked) {
+        Some(text) if (text.handle, text.run) == (newest.handle, newest.run) => text.sequence,
+        // It is under an older run: no message 0 has left since.
+        Some(_) if newest.confirmed.is_none() => newest.last,
+        _ => newest.confirmed.unwrap_or(0),
+    }
 }
 
 fn in_order<T>(role: Role, own: T, peer: T) -> (T, T) {

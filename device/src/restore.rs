@@ -1,6 +1,7 @@
 //! The stored state, read: the mirror of `snapshot.rs`. A restarted device attaches first, and opens the next run where
 //! one was not closed: what its Half was made from is gone on purpose.
 
+use rand_core::CryptoRng;
 use sga_crypto::{Element, GroupId};
 use sga_schema::{Accept, Profile, Role, SuiteSet};
 
@@ -9,32 +10,39 @@ use crate::device::Device;
 use crate::error::SnapshotError;
 use crate::gateway_side::{Home, Identity, Package};
 use crate::session::{Agreement, Negotiation, Reply, Runs, Slot};
-use crate::snapshot::{SNAPSHOT_VERSION, stage};
+use crate::snapshot::{SNAPSHOT_VERSION, SNAPSHOT_VERSION_1, stage};
 use crate::traffic::{Outbox, Run};
 
 type Read<T> = Result<T, SnapshotError>;
 
 impl<const PEERS: usize> Device<PEERS> {
     /// The device whose snapshot this is, after a restart. An attach is due if it was registered (with Observe, unless
-    /// [`Self::attach`] says otherwise).
+    /// [`Self::attach`] says otherwise). The snapshot may be an older one: 8 bytes of `rng`, drawn here and kept in memory only,
+    /// go into all that is sealed under its keys from now on (`docs/protocol.md` §6, "Lives").
     ///
     /// # Errors
     /// See [`SnapshotError`].
-    pub fn restore(buf: &[u8]) -> Result<Self, SnapshotError> {
+    pub fn restore(buf: &[u8], rng: &mut impl CryptoRng) -> Result<Self, SnapshotError> {
         let mut r = Reader::new(buf);
         r.array(5)?;
-        if r.uint()? != SNAPSHOT_VERSION {
+        let version = r.uint()?;
+        if !matches!(version, SNAPSHOT_VERSION | SNAPSHOT_VERSION_1) {
             return Err(SnapshotError::Version);
         }
+        let mut salt = [0; 8];
+        rng.fill_bytes(&mut salt);
         let mut device = Self::from_parts(read_identity(&mut r)?, read_home(&mut r)?);
+        // Before version 2, agreements had no generation of their own: they are as old as the one that the device knew.
+        let layout = Layout { version, generation: device.home.generation };
         device.declined = r.option(read_reply)?;
         let peers = r.any_array()?;
         if peers > PEERS {
             return Err(SnapshotError::TooManyPeers);
         }
-        device.unsaved = false;
+        device.unsaved = version != SNAPSHOT_VERSION;
         for index in 0..peers {
-            let mut slot = read_slot(&mut r)?;
+            let mut slot = read_slot(&mut r, &layout)?;
+            slot.set_life(salt);
             device.unsaved |= reopen(&mut slot);
             if let Some(place) = device.slots.get_mut(index) {
                 *place = Some(slot);
@@ -45,6 +53,18 @@ impl<const PEERS: usize> Device<PEERS> {
         }
         device.home.due.attach = device.home.ticket.is_some();
         Ok(device)
+    }
+}
+
+/// What is read, and what stands for what it does not have.
+struct Layout {
+    version: u32,
+    generation: [u8; 4],
+}
+
+impl Layout {
+    fn is_first(&self) -> bool {
+        self.version == SNAPSHOT_VERSION_1
     }
 }
 
@@ -99,11 +119,11 @@ fn read_package(r: &mut Reader<'_>) -> Read<Package> {
     })
 }
 
-fn read_slot(r: &mut Reader<'_>) -> Read<Slot> {
+fn read_slot(r: &mut Reader<'_>, layout: &Layout) -> Read<Slot> {
     r.array(6)?;
     let mut slot = Slot::new(r.id()?);
     slot.negotiation = r.option(read_negotiation)?.unwrap_or(Negotiation::None);
-    slot.agreement = r.option(read_agreement)?;
+    slot.agreement = r.option(|r| read_agreement(r, layout))?;
     let runs = r.any_array()?;
     if runs > crate::limits::RUNS_PER_PEER_MAX {
         return Err(SnapshotError::Malformed);
@@ -112,7 +132,7 @@ fn read_slot(r: &mut Reader<'_>) -> Read<Slot> {
     for _ in 0..runs {
         slot.runs.push(read_run(r)?);
     }
-    slot.outbox = r.option(read_outbox)?;
+    slot.outbox = r.option(|r| read_outbox(r, layout))?;
     slot.pair_secret = r.option(Reader::secret)?;
     Ok(slot)
 }
@@ -122,7 +142,8 @@ fn read_negotiation(r: &mut Reader<'_>) -> Read<Negotiation> {
     match (r.uint()?, fields) {
         (stage::WANTED, 3) => Ok(Negotiation::Wanted { suite: r.suite()?, automatic: r.flag()? }),
         (stage::INVITED, 5) => {
-            Ok(Negotiation::Invited { suite: r.suite()?, handle: r.handle()?, nonce_i: r.exactly()?, key: r.secret()? })
+            let (suite, handle, nonce_i) = (r.suite()?, r.handle()?, r.exactly()?);
+            Ok(Negotiation::Invited { suite, handle, nonce_i, key: r.secret()?, life: None })
         }
         (stage::REPLYING, 2) => read_reply(r).map(Negotiation::Replying),
         _ => Err(SnapshotError::Malformed),
@@ -142,11 +163,12 @@ fn read_reply(r: &mut Reader<'_>) -> Read<Reply> {
             r.array(2)?;
             Ok((r.exactly()?, r.secret()?))
         })?,
+        life: None,
     })
 }
 
-fn read_agreement(r: &mut Reader<'_>) -> Read<Agreement> {
-    r.array(7)?;
+fn read_agreement(r: &mut Reader<'_>, layout: &Layout) -> Read<Agreement> {
+    r.array(if layout.is_first() { 7 } else { 8 })?;
     Ok(Agreement {
         role: Role::from_id(r.byte()?).ok_or(SnapshotError::Malformed)?,
         suite: r.suite()?,
@@ -155,6 +177,8 @@ fn read_agreement(r: &mut Reader<'_>) -> Read<Agreement> {
         temporary_key: r.secret()?,
         peer_key: r.secret()?,
         highest_run: r.uint()?,
+        generation: if layout.is_first() { layout.generation } else { r.exactly()? },
+        life: None,
     })
 }
 
@@ -175,18 +199,20 @@ fn read_run(r: &mut Reader<'_>) -> Read<Run> {
         established: r.flag()?,
         failed_openings: r.uint()?,
         comparison_code: r.exactly()?,
+        life: None,
         strikes: 0,
         parked: false,
     })
 }
 
-fn read_outbox(r: &mut Reader<'_>) -> Read<Outbox> {
-    r.array(4)?;
+fn read_outbox(r: &mut Reader<'_>, layout: &Layout) -> Read<Outbox> {
+    r.array(if layout.is_first() { 4 } else { 5 })?;
     Ok(Outbox {
         handle: r.handle()?,
         run: r.uint()?,
         sequence: r.uint()?,
         hop_key: r.secret()?,
+        salt: if layout.is_first() { None } else { r.option(Reader::exactly)? },
         strikes: 0,
         parked: false,
     })

@@ -3,8 +3,14 @@
 use sga_crypto::{Secret, Seed};
 use sga_schema::{DeviceId, Handle, Role, Suite};
 
+use crate::event::Event;
 use crate::limits::RUNS_PER_PEER_MAX;
 use crate::traffic::{Outbox, Run};
+
+/// The salt of this life, drawn when the device was made from what it had stored; `None` for what this life has made itself.
+/// The store may be older than what was sealed last: what is sealed under a key from it is sealed with this salt, so that a device
+/// that was set back never seals two plaintexts under one key and nonce. In memory only.
+pub(crate) type Life = Option<[u8; 8]>;
 
 /// All that a device keeps for one peer.
 pub(crate) struct Slot {
@@ -17,6 +23,8 @@ pub(crate) struct Slot {
     pub(crate) pair_secret: Option<Secret<32>>,
     /// The run that this device has a Half for. In memory only; the agreement's `highest_run` is stored.
     pub(crate) opening: Option<Opening>,
+    /// The gateway's current run, where it is above this device's: its B2 may be in the inbox. In memory only.
+    pub(crate) passed_by: Option<u32>,
     /// Bare refusals since something succeeded. In memory only.
     pub(crate) strikes: u8,
     /// Requests of this peer rest. In memory only.
@@ -33,6 +41,7 @@ impl Slot {
             outbox: None,
             pair_secret: None,
             opening: None,
+            passed_by: None,
             strikes: 0,
             parked: false,
         }
@@ -40,10 +49,63 @@ impl Slot {
 
     /// Nothing would be lost with it.
     pub(crate) fn is_empty(&self) -> bool {
+        self.is_spent() && self.runs.newest().is_none()
+    }
+
+    /// Nothing is left of it but keys under which the peer may have sent something.
+    pub(crate) fn is_spent(&self) -> bool {
         matches!(self.negotiation, Negotiation::None)
             && self.agreement.is_none()
             && self.pair_secret.is_none()
             && self.outbox.is_none()
+    }
+
+    /// The gateway has shown that it has the session of this handle. True if that changed something to be stored.
+    pub(crate) fn shown(&mut self, handle: Handle, generation: [u8; 4]) -> bool {
+        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.handle == handle) else {
+            return false;
+        };
+        core::mem::replace(&mut agreement.generation, generation) != generation
+    }
+
+    /// The gateway's store is another than the one that last had the session of this handle.
+    pub(crate) fn is_from_before(&self, handle: Handle, generation: [u8; 4]) -> bool {
+        let agreement = self.agreement.as_ref().filter(|agreement| agreement.handle == handle);
+        agreement.is_some_and(|agreement| agreement.generation != generation)
+    }
+
+    /// The session is gone: what it was is asked for anew. Keys of its runs stay, for what the peer may have sent under them.
+    pub(crate) fn end_session(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        let Some(agreement) = self.agreement.take() else { return };
+        let peer = self.peer;
+        self.opening = None;
+        self.passed_by = None;
+        if let Some(text) = self.outbox.take() {
+            sink(text.lost(peer));
+        }
+        self.wake();
+        if let Some(run) = self.runs.newest_mut() {
+            // Its message 0 is of no use any more.
+            run.parked = true;
+        }
+        sink(Event::SessionGone { peer });
+        // An invitation that is under way leads to a session too.
+        if matches!(self.negotiation, Negotiation::None) {
+            self.negotiation = Negotiation::Wanted { suite: agreement.suite, automatic: true };
+        }
+    }
+
+    /// All keys that are here now are from an earlier life.
+    pub(crate) fn set_life(&mut self, salt: [u8; 8]) {
+        match &mut self.negotiation {
+            Negotiation::Invited { life, .. } => *life = Some(salt),
+            Negotiation::Replying(reply) if reply.drawn.is_some() => reply.life = Some(salt),
+            Negotiation::None | Negotiation::Wanted { .. } | Negotiation::Replying(_) => {}
+        }
+        if let Some(agreement) = &mut self.agreement {
+            agreement.life = Some(salt);
+        }
+        self.runs.set_life(salt);
     }
 
     /// Something succeeded, or the application has asked.
@@ -103,6 +165,7 @@ pub(crate) enum Negotiation {
         handle: Handle,
         nonce_i: [u8; 8],
         key: Secret<16>,
+        life: Life,
     },
     /// A2 came; A3 is due or on its way.
     Replying(Reply),
@@ -120,6 +183,8 @@ pub(crate) struct Reply {
     pub(crate) suite: Option<Suite>,
     /// n_j and k_t^j, once drawn and stored.
     pub(crate) drawn: Option<([u8; 8], Secret<16>)>,
+    /// Of `drawn`.
+    pub(crate) life: Life,
 }
 
 /// A session.
@@ -134,6 +199,9 @@ pub(crate) struct Agreement {
     pub(crate) peer_key: Secret<16>,
     /// The highest run that was opened or answered.
     pub(crate) highest_run: u32,
+    /// Of the gateway's store when it last showed that it has this session.
+    pub(crate) generation: [u8; 4],
+    pub(crate) life: Life,
 }
 
 /// A run that is not closed.
@@ -178,6 +246,10 @@ impl Runs {
 
     pub(crate) fn find(&self, handle: Handle, run: u32) -> Option<&Run> {
         self.iter().find(|held| held.handle == handle && held.run == run)
+    }
+
+    fn set_life(&mut self, salt: [u8; 8]) {
+        self.list.iter_mut().flatten().for_each(|run| run.life = Some(salt));
     }
 
     /// Adds the newest. If there is no room, the oldest that is not established goes: nobody has sealed a text under it.

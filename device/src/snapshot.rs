@@ -1,6 +1,6 @@
 //! The stored state, written: versioned, deterministic CBOR. R, r and K of a run that is not closed are not in it.
 //!
-//! `[1, identity, home, declined, [peer, …]]`; `restore.rs` is its mirror.
+//! `[2, identity, home, declined, [peer, …]]`; `restore.rs` is its mirror.
 
 use crate::cbor::Writer;
 use crate::device::Device;
@@ -10,7 +10,10 @@ use crate::session::{Agreement, Negotiation, Reply, Slot};
 use crate::traffic::{Outbox, Run};
 
 /// Changes with every change of the layout.
-pub(crate) const SNAPSHOT_VERSION: u32 = 1;
+pub(crate) const SNAPSHOT_VERSION: u32 = 2;
+
+/// Still read: agreements had no generation, texts in flight no salt.
+pub(crate) const SNAPSHOT_VERSION_1: u32 = 1;
 
 /// First numbers of the stored forms of a negotiation.
 pub(crate) mod stage {
@@ -92,7 +95,7 @@ fn write_negotiation(w: &mut Writer<'_>, negotiation: &Negotiation) -> Written {
             w.suite(*suite)?;
             w.flag(*automatic)
         }
-        Negotiation::Invited { suite, handle, nonce_i, key } => {
+        Negotiation::Invited { suite, handle, nonce_i, key, .. } => {
             w.array(5)?;
             w.uint(stage::INVITED)?;
             w.suite(*suite)?;
@@ -124,14 +127,15 @@ fn write_reply(w: &mut Writer<'_>, reply: &Reply) -> Written {
 }
 
 fn write_agreement(w: &mut Writer<'_>, agreement: &Agreement) -> Written {
-    w.array(7)?;
+    w.array(8)?;
     w.uint(u32::from(agreement.role.id()))?;
     w.suite(agreement.suite)?;
     w.bytes(&agreement.handle.0)?;
     w.bytes(&agreement.th_a)?;
     w.secret(&agreement.temporary_key)?;
     w.secret(&agreement.peer_key)?;
-    w.uint(agreement.highest_run)
+    w.uint(agreement.highest_run)?;
+    w.bytes(&agreement.generation)
 }
 
 fn write_run(w: &mut Writer<'_>, run: &Run) -> Written {
@@ -152,9 +156,10 @@ fn write_run(w: &mut Writer<'_>, run: &Run) -> Written {
 }
 
 fn write_outbox(w: &mut Writer<'_>, outbox: &Outbox) -> Written {
-    w.array(4)?;
+    w.array(5)?;
     w.bytes(&outbox.handle.0)?;
     w.uint(outbox.run)?;
     w.uint(outbox.sequence)?;
-    w.secret(&outbox.hop_key)
+    w.secret(&outbox.hop_key)?;
+    w.option(outbox.salt.as_ref(), |w, salt| w.bytes(salt))
 }

@@ -167,10 +167,13 @@ fn phase(slot: &Slot) -> Phase {
         Negotiation::Replying(_) => return Phase::Replying,
         Negotiation::None => {}
     }
+    if slot.agreement.is_none() {
+        // Keys of older runs may be left.
+        return Phase::Idle;
+    }
     match slot.runs.newest() {
         Some(run) if run.established => Phase::Established,
         Some(_) => Phase::Keyed,
-        None if slot.agreement.is_some() => Phase::Agreed,
-        None => Phase::Idle,
+        None => Phase::Agreed,
     }
 }

@@ -97,7 +97,7 @@ impl<const PEERS: usize> Device<PEERS> {
                 // If the peer's own A2 was taken meanwhile, that one goes on.
                 if matches!(slot.negotiation, Negotiation::Wanted { .. }) {
                     let SentInvite { suite, nonce_i, key, .. } = sent;
-                    slot.negotiation = Negotiation::Invited { suite, handle, nonce_i, key };
+                    slot.negotiation = Negotiation::Invited { suite, handle, nonce_i, key, life: None };
                     slot.wake();
                     self.unsaved = true;
                     sink(answer.step(Step::A1, peer));
@@ -164,10 +164,13 @@ impl<const PEERS: usize> Device<PEERS> {
     pub(crate) fn on_agreed(&mut self, body: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Dealt {
         let Ok(item) = sga_schema::decode::<AgreedItem<'_>>(body) else { return Dealt::Malformed };
         let own = self.identity.id;
+        if self.agreed_before(item.handle, sink) {
+            return Dealt::Done;
+        }
         let Some(peer) = self.invited_by_handle(item.handle) else { return self.unknown_invite() };
         let Some(package) = &self.home.package else { return Dealt::Stale };
         let Some(slot) = self.slots.iter_mut().flatten().find(|slot| slot.peer == peer) else { return Dealt::Stale };
-        let Negotiation::Invited { suite, handle, nonce_i, key } = &slot.negotiation else { return Dealt::Stale };
+        let Negotiation::Invited { suite, handle, nonce_i, key, life } = &slot.negotiation else { return Dealt::Stale };
         let mut scratch = [0; 64];
         let seal_key = steps::a4(aead(*suite), key, nonce_i, &item.nonce_g);
         let Some(secret) = open::<A4Secret>(seal_key, item.sealed, &mut scratch) else { return Dealt::NotOpened };
@@ -180,6 +183,8 @@ impl<const PEERS: usize> Device<PEERS> {
             temporary_key: key.duplicate(),
             peer_key: Secret::new(secret.peer_key),
             highest_run: 0,
+            generation: self.home.generation,
+            life: *life,
         };
         slot.agreement = Some(agreement);
         slot.negotiation = Negotiation::None;
@@ -194,6 +199,17 @@ impl<const PEERS: usize> Device<PEERS> {
             sink(Event::RunStarted { peer, run });
         }
         Dealt::Done
+    }
+
+    /// An A4 for a session that there is: the gateway's store was replaced by one in which the peer had not answered yet, and now it
+    /// has, with other values. What A4 is opened with is gone; so is the session.
+    fn agreed_before(&mut self, handle: Handle, sink: &mut impl FnMut(Event<'_>)) -> bool {
+        let generation = self.home.generation;
+        let mut slots = self.slots.iter_mut().flatten();
+        let Some(slot) = slots.find(|slot| slot.is_from_before(handle, generation)) else { return false };
+        slot.end_session(sink);
+        self.unsaved = true;
+        true
     }
 
     /// A4 that says no.
@@ -215,6 +231,17 @@ impl<const PEERS: usize> Device<PEERS> {
         sink(Event::StepDone { step: Step::A4, peer, code: 0, sent_len: 0, received_len: body.len() });
         sink(Event::Refused { peer, why });
         Dealt::Done
+    }
+
+    /// The gateway's store was replaced: the new one may not have the invitations that wait for an A4. One that it has is replaced by
+    /// the next of the same pair.
+    pub(crate) fn invite_again(&mut self) {
+        for slot in self.slots.iter_mut().flatten() {
+            if let Negotiation::Invited { suite, .. } = slot.negotiation {
+                slot.negotiation = Negotiation::Wanted { suite, automatic: true };
+                self.unsaved = true;
+            }
+        }
     }
 
     fn invited_by_handle(&self, wanted: Handle) -> Option<DeviceId> {

@@ -23,6 +23,9 @@ impl<const PEERS: usize> Device<PEERS> {
         if peer == own {
             return Dealt::Malformed;
         }
+        if self.answered_before(&item, sink) {
+            return Dealt::Stale;
+        }
         let slot = self.slot(peer);
         let pending = slot
             .is_some_and(|slot| matches!(slot.negotiation, Negotiation::Wanted { .. } | Negotiation::Invited { .. }));
@@ -30,7 +33,7 @@ impl<const PEERS: usize> Device<PEERS> {
             // The gateway withdraws it for ours.
             return Dealt::Stale;
         }
-        let known = slot.is_some_and(|slot| slot.agreement.is_some());
+        let known = slot.is_some_and(|slot| slot.agreement.is_some() || slot.runs.newest().is_some());
         let listed = self.identity.allowed;
         let welcome = match self.identity.accept {
             Accept::All => listed.iter().all(Option::is_none) || listed.contains(&Some(peer)),
@@ -45,6 +48,7 @@ impl<const PEERS: usize> Device<PEERS> {
             peer_key: Secret::new(item.peer_key),
             suite: Some(item.suite),
             drawn: None,
+            life: None,
         };
         let suits = self.identity.suites.contains(item.suite);
         let step = Event::StepDone { step: Step::A2, peer, code: 0, sent_len: 0, received_len: body.len() };
@@ -69,6 +73,31 @@ impl<const PEERS: usize> Device<PEERS> {
         sink(step);
         sink(Event::Refused { peer, why: Refusal::ByThisDevice });
         Dealt::Done
+    }
+
+    /// The inbox shows an invitation that was answered. If that is because the gateway's store was replaced by one that does not have
+    /// the answer, then it does not have the session either, and the invitation is answered once more.
+    fn answered_before(&mut self, item: &InvitationItem, sink: &mut impl FnMut(Event<'_>)) -> bool {
+        let generation = self.home.generation;
+        let Some(slot) = self.slot_mut(item.id_i) else { return false };
+        if matches!(&slot.negotiation, Negotiation::Replying(reply) if reply.handle == item.handle) {
+            // The same values go out again.
+            return true;
+        }
+        if slot.agreement.as_ref().is_none_or(|agreement| agreement.handle != item.handle) {
+            return false;
+        }
+        if !slot.is_from_before(item.handle, generation) {
+            return true;
+        }
+        let free = matches!(slot.negotiation, Negotiation::None);
+        slot.end_session(sink);
+        if free {
+            // This invitation is the way to the next one.
+            slot.negotiation = Negotiation::None;
+        }
+        self.unsaved = true;
+        false
     }
 
     /// A3. Its values are drawn and stored by the first call and sent by the next, the same each time.
@@ -157,7 +186,8 @@ impl<const PEERS: usize> Device<PEERS> {
         let Some(package) = &self.home.package else { return };
         let Some(slot) = self.slots.iter_mut().flatten().find(|slot| slot.peer == peer) else { return };
         let Negotiation::Replying(reply) = core::mem::replace(&mut slot.negotiation, Negotiation::None) else { return };
-        let Reply { handle, nonce_i, nonce_g, peer_key, suite: Some(suite), drawn: Some((nonce_j, key)), .. } = reply
+        let Reply { handle, nonce_i, nonce_g, peer_key, life, suite: Some(suite), drawn: Some((nonce_j, key)), .. } =
+            reply
         else {
             return;
         };
@@ -170,6 +200,8 @@ impl<const PEERS: usize> Device<PEERS> {
             temporary_key: key,
             peer_key,
             highest_run: 0,
+            generation: self.home.generation,
+            life,
         });
         slot.opening = None;
         slot.wake();

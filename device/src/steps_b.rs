@@ -10,7 +10,7 @@ use crate::error::DeviceError;
 use crate::event::{Event, Failure, Refusal, Step};
 use crate::half::{BODY_SCRATCH_LEN, Made, make_keys, write_body};
 use crate::inbox::Dealt;
-use crate::limits::RUN_SKIP_MAX;
+use crate::limits::{RUN_SKIP_MAX, STRIKES_MAX};
 use crate::request::{Flight, Handled, InFlight, Outgoing, RequestKind};
 use crate::seal::{aead, encode, open, tags_equal};
 use crate::session::{Ephemeral, Negotiation, Slot};
@@ -35,7 +35,7 @@ impl<const PEERS: usize> Device<PEERS> {
         let (handle, run) = (agreement.handle, opening.run);
         let mut body = [0; BODY_SCRATCH_LEN];
         let body = write_body(&self.identity, package, agreement, run, half, &mut body)?;
-        let len = encode(&Half { handle, run, body }, buf)?;
+        let len = encode(&Half { handle, run, body, salt: agreement.life }, buf)?;
         let request_hash = sha256(buf.get(..len).ok_or(DeviceError::Internal)?);
         self.flight = Some(Flight { sent_len: len, what: InFlight::Half { peer, handle, run, request_hash } });
         Ok(post(RequestKind::Half, "kex", len, Some(peer)))
@@ -67,6 +67,7 @@ impl<const PEERS: usize> Device<PEERS> {
                     opening.waiting = true;
                 }
                 slot.strikes = 0;
+                self.unsaved |= slot.shown(handle, self.home.generation);
                 sink(answer.step(Step::B1, peer));
                 Handled::Done
             }
@@ -82,7 +83,7 @@ impl<const PEERS: usize> Device<PEERS> {
                 }
                 Handled::Done
             }
-            _ => self.on_half_refused(answer, peer, run, request_hash, sink),
+            _ => self.on_half_refused(answer, peer, handle, run, request_hash, sink),
         }
     }
 
@@ -90,6 +91,7 @@ impl<const PEERS: usize> Device<PEERS> {
         &mut self,
         answer: &Answer<'_>,
         peer: DeviceId,
+        handle: Handle,
         run: u32,
         request_hash: &[u8; 32],
         sink: &mut impl FnMut(Event<'_>),
@@ -102,9 +104,15 @@ impl<const PEERS: usize> Device<PEERS> {
         });
         let Some(BRefusal { reason, run: current }) = refusal else {
             let code = answer.code;
+            let last = self.slot(peer).is_some_and(|slot| slot.strikes.saturating_add(1) >= STRIKES_MAX);
+            if last && self.gives_up_session(answer, peer, handle, sink) {
+                return Handled::Done;
+            }
             return self.on_bare_code(answer, peer, |slot| Failure::KeyExchange { peer: slot.peer, run, code }, sink);
         };
+        let generation = self.home.generation;
         let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
+        let shown = slot.shown(handle, generation);
         slot.opening = None;
         slot.strikes = 0;
         let why = match reason {
@@ -115,8 +123,9 @@ impl<const PEERS: usize> Device<PEERS> {
         if reason == BReason::Closed {
             let highest = slot.agreement.as_ref().map_or(0, |agreement| agreement.highest_run);
             let near = current <= highest.saturating_add(RUN_SKIP_MAX);
-            // A higher one waits for this device: its B2 is in the inbox. The same one was closed without it: the next.
+            // A higher one may wait for this device: its B2 is in the inbox. The same one was closed without it: the next.
             if current > run {
+                slot.passed_by = near.then_some(current);
                 self.home.due.attach = true;
             } else if near && slot.open_run(current.max(highest).saturating_add(1)) {
                 let run = current.max(highest).saturating_add(1);
@@ -124,7 +133,24 @@ impl<const PEERS: usize> Device<PEERS> {
             }
             self.unsaved = true;
         }
+        self.unsaved |= shown;
         Handled::Done
+    }
+
+    /// After an attach: where no B2 of the gateway's higher run has come, this device has dealt with it before it was set back. It
+    /// opens the run above.
+    pub(crate) fn pass_by(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        for slot in self.slots.iter_mut().flatten() {
+            let Some(current) = slot.passed_by.take() else { continue };
+            let highest = slot.agreement.as_ref().map_or(u32::MAX, |agreement| agreement.highest_run);
+            if current > highest
+                && let Some(run) = current.checked_add(1)
+                && slot.open_run(run)
+            {
+                self.unsaved = true;
+                sink(Event::RunStarted { peer: slot.peer, run });
+            }
+        }
     }
 
     /// B2.
@@ -197,7 +223,13 @@ impl<const PEERS: usize> Device<PEERS> {
         received_len: usize,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Dealt {
+        let generation = self.home.generation;
         let Some(slot) = self.slot_mut(peer) else { return Dealt::Stale };
+        let handle = slot.agreement.as_ref().map(|agreement| agreement.handle);
+        if let (false, Some(handle)) = (matches!(made, Made::NotOpened), handle) {
+            // What is made here is stored in any case.
+            slot.shown(handle, generation);
+        }
         match made {
             Made::NotOpened => Dealt::NotOpened,
             Made::Refused => {

@@ -82,6 +82,10 @@ impl<const PEERS: usize> Device<PEERS> {
         self.unsaved = true;
         sink(Event::Attached { generation_changed });
         self.handle_items(plain, sink);
+        self.pass_by(sink);
+        if generation_changed {
+            self.invite_again();
+        }
         Handled::Done
     }
 

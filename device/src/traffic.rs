@@ -13,10 +13,12 @@ use crate::inbox::Dealt;
 use crate::limits::{FAILED_OPENINGS_MAX, STRIKES_MAX, TEXT_LEN_MAX};
 use crate::request::{Flight, Handled, InFlight, Outgoing, RequestKind, StoredText};
 use crate::seal::{encode, tags_equal};
-use crate::session::Slot;
+use crate::session::{Life, Slot};
 
 /// Bytes of an encoded hop tag.
 const HOP_LEN: usize = 9;
+/// Bytes of an encoded salt.
+const SALT_LEN: usize = sga_schema::limits::SALT_LEN;
 
 /// A run with keys.
 pub(crate) struct Run {
@@ -32,12 +34,13 @@ pub(crate) struct Run {
     pub(crate) next_receive: u32,
     /// The highest own sequence that the gateway has; `None` before message 0 is there.
     pub(crate) confirmed: Option<u32>,
-    /// What message 0 says of the run before.
+    /// What message 0 says of the run before. It never changes: message 0 is the same bytes in every life.
     pub(crate) last: u32,
     /// The peer's message 0 was opened.
     pub(crate) established: bool,
     pub(crate) failed_openings: u32,
     pub(crate) comparison_code: [u8; 32],
+    pub(crate) life: Life,
     /// Bare refusals of message 0; it rests when there are too many. In memory only.
     pub(crate) strikes: u8,
     pub(crate) parked: bool,
@@ -49,6 +52,8 @@ pub(crate) struct Outbox {
     pub(crate) run: u32,
     pub(crate) sequence: u32,
     pub(crate) hop_key: Secret<32>,
+    /// The salt that it was sealed with. Stored: the bytes do not change.
+    pub(crate) salt: Life,
     /// In memory only.
     pub(crate) strikes: u8,
     pub(crate) parked: bool,
@@ -77,13 +82,14 @@ impl Run {
             return Err(DeviceError::TooLong);
         }
         let sequence = self.next_send;
-        let len = self.seal_message(sequence, text, buf)?;
+        let len = self.seal_message(sequence, text, self.life.as_ref(), buf)?;
         self.next_send += 1;
         let outbox = Outbox {
             handle: self.handle,
             run: self.run,
             sequence,
             hop_key: self.hop_key.duplicate(),
+            salt: self.life,
             strikes: 0,
             parked: false,
         };
@@ -91,31 +97,48 @@ impl Run {
     }
 
     /// Writes a Message straight into the buffer: the ciphertext is sealed in its place.
-    fn seal_message(&self, sequence: u32, text: &[u8], buf: &mut [u8]) -> Result<usize, DeviceError> {
+    fn seal_message(
+        &self,
+        sequence: u32,
+        text: &[u8],
+        salt: Option<&[u8; 8]>,
+        buf: &mut [u8],
+    ) -> Result<usize, DeviceError> {
         let sealed_len = text.len() + self.suite.tag_len();
-        let start = self.write_head(sequence, sealed_len, buf).ok_or(DeviceError::BufferTooSmall)?;
-        let (end, total) = (start + sealed_len, start + sealed_len + HOP_LEN);
+        let elements = if salt.is_some() { 6 } else { 5 };
+        let start = self.write_head(elements, sequence, sealed_len, buf).ok_or(DeviceError::BufferTooSmall)?;
+        let (end, hop_end) = (start + sealed_len, start + sealed_len + HOP_LEN);
+        let total = hop_end + salt.map_or(0, |_| SALT_LEN);
         if buf.len() < total {
             return Err(DeviceError::BufferTooSmall);
         }
         let ciphertext = buf.get_mut(start..end).ok_or(DeviceError::BufferTooSmall)?;
         ciphertext.get_mut(..text.len()).ok_or(DeviceError::Internal)?.copy_from_slice(text);
-        self.send_key.seal(self.run, sequence, ciphertext, text.len()).map_err(|_| DeviceError::Internal)?;
-        let hop_tag = steps::hop_tag(&self.hop_key, &self.handle.0, self.run, sequence, ciphertext);
-        encode(&Tag8(hop_tag), buf.get_mut(end..total).ok_or(DeviceError::Internal)?)?;
+        let sealed = match salt {
+            None => self.send_key.seal(self.run, sequence, ciphertext, text.len()),
+            Some(salt) => self.send_key.in_life(salt).seal(self.run, sequence, ciphertext, text.len()),
+        };
+        sealed.map_err(|_| DeviceError::Internal)?;
+        let hop_tag = steps::hop_tag(&self.hop_key, &self.handle.0, self.run, sequence, ciphertext, salt);
+        encode(&Tag8(hop_tag), buf.get_mut(end..hop_end).ok_or(DeviceError::Internal)?)?;
+        if let Some(salt) = salt {
+            // One string of 8 bytes, as a tag is.
+            encode(&Tag8(*salt), buf.get_mut(hop_end..total).ok_or(DeviceError::Internal)?)?;
+        }
         Ok(total)
     }
 
     /// All of a Message before the bytes of its ciphertext.
-    fn write_head(&self, sequence: u32, sealed_len: usize, buf: &mut [u8]) -> Option<usize> {
+    fn write_head(&self, elements: u64, sequence: u32, sealed_len: usize, buf: &mut [u8]) -> Option<usize> {
         let mut encoder = Encoder::new(Cursor::new(buf));
-        encoder.array(5).ok()?.bytes(&self.handle.0).ok()?.u32(self.run).ok()?.u32(sequence).ok()?;
+        encoder.array(elements).ok()?.bytes(&self.handle.0).ok()?.u32(self.run).ok()?.u32(sequence).ok()?;
         encoder.bytes_len(sealed_len as u64).ok()?;
         Some(encoder.writer().position())
     }
 
-    fn stored_tag(&self, sequence: u32) -> [u8; 8] {
-        steps::stored_tag(&self.hop_key, &self.handle.0, self.run, sequence)
+    /// What answers message 0.
+    fn confirmed_tag(&self) -> [u8; 8] {
+        steps::stored_tag(&self.hop_key, &self.handle.0, self.run, 0, None)
     }
 }
 
@@ -123,12 +146,13 @@ impl Outbox {
     /// Whether these bytes are this text's Message.
     pub(crate) fn is_sealed_in(&self, bytes: &[u8]) -> bool {
         let Ok(post) = sga_schema::decode::<MessagePost<'_>>(bytes) else { return false };
-        let expected = steps::hop_tag(&self.hop_key, &self.handle.0, self.run, self.sequence, post.ciphertext);
-        (post.handle, post.run, post.sequence) == (self.handle, self.run, self.sequence)
+        let salt = self.salt.as_ref();
+        let expected = steps::hop_tag(&self.hop_key, &self.handle.0, self.run, self.sequence, post.ciphertext, salt);
+        (post.handle, post.run, post.sequence, post.salt) == (self.handle, self.run, self.sequence, self.salt)
             && tags_equal(&expected, &post.hop_tag)
     }
 
-    fn lost(&self, peer: DeviceId) -> Event<'static> {
+    pub(crate) fn lost(&self, peer: DeviceId) -> Event<'static> {
         Event::Failed { what: Failure::TextLost { peer, run: self.run, sequence: self.sequence } }
     }
 }
@@ -150,7 +174,8 @@ impl<const PEERS: usize> Device<PEERS> {
         let mut text = [0; 8];
         let text_len = encode(&Confirmation { last: run.last }, &mut text)?;
         let text = text.get(..text_len).ok_or(DeviceError::Internal)?;
-        let len = run.seal_message(0, text, buf)?;
+        // In every life the same bytes, so without a salt.
+        let len = run.seal_message(0, text, None, buf)?;
         let what = InFlight::Confirm { peer: slot.peer, handle: run.handle, run: run.run };
         self.flight = Some(Flight { sent_len: len, what });
         Ok(post(RequestKind::Message, "msg", len, Some(slot.peer)))
@@ -164,12 +189,13 @@ impl<const PEERS: usize> Device<PEERS> {
         run: u32,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Handled {
-        let Some(held) = self.slot_mut(peer).and_then(|slot| slot.runs.find_mut(handle, run)) else {
-            return Handled::Done;
-        };
-        if is_stored(answer, &held.stored_tag(0)) {
+        let generation = self.home.generation;
+        let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
+        let Some(held) = slot.runs.find_mut(handle, run) else { return Handled::Done };
+        if is_stored(answer, &held.confirmed_tag()) {
             held.confirmed = held.confirmed.max(Some(0));
             held.strikes = 0;
+            slot.shown(handle, generation);
             self.unsaved = true;
             return Handled::Done;
         }
@@ -180,6 +206,9 @@ impl<const PEERS: usize> Device<PEERS> {
         held.parked = held.strikes >= STRIKES_MAX;
         let parked = held.parked;
         self.home.due.attach |= answer.code == code::UNAUTHORIZED;
+        if parked && self.gives_up_session(answer, peer, handle, sink) {
+            return Handled::Done;
+        }
         if parked {
             sink(Event::Failed { what: Failure::Confirmation { peer, run, code: answer.code } });
             return Handled::Done;
@@ -205,13 +234,15 @@ impl<const PEERS: usize> Device<PEERS> {
         peer: DeviceId,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Handled {
+        let generation = self.home.generation;
         let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
         let Some(outbox) = &mut slot.outbox else { return Handled::Done };
         let (handle, run, sequence) = (outbox.handle, outbox.run, outbox.sequence);
-        let expected = steps::stored_tag(&outbox.hop_key, &handle.0, run, sequence);
+        let expected = steps::stored_tag(&outbox.hop_key, &handle.0, run, sequence, outbox.salt.as_ref());
         if is_stored(answer, &expected) {
             slot.outbox = None;
             confirm(slot, handle, run, sequence);
+            slot.shown(handle, generation);
             self.unsaved = true;
             sink(Event::Sent { peer, run, sequence });
             return Handled::Done;
@@ -223,6 +254,11 @@ impl<const PEERS: usize> Device<PEERS> {
         let definite = matches!(answer.code, code::CONFLICT | code::TOO_LARGE);
         outbox.parked = definite || outbox.strikes >= STRIKES_MAX;
         let parked = outbox.parked;
+        if parked && self.gives_up_session(answer, peer, handle, sink) {
+            self.home.due.attach = true;
+            return Handled::Done;
+        }
+        let Some(slot) = self.slot_mut(peer) else { return Handled::Done };
         if parked {
             sink(Event::Failed { what: Failure::Text { peer, run, sequence, code: answer.code } });
             drop_parked_text(slot, sink);
@@ -235,9 +271,10 @@ impl<const PEERS: usize> Device<PEERS> {
     /// Item 6. Opened once, in place.
     pub(crate) fn on_message(&mut self, body: &mut [u8], sink: &mut impl FnMut(Event<'_>)) -> Dealt {
         let Ok(item) = sga_schema::decode::<MessageItem<'_>>(body) else { return Dealt::Malformed };
-        let (handle, run, sequence) = (item.handle, item.run, item.sequence);
-        // The ciphertext is the last of the array, and nothing follows the array.
-        let start = body.len() - item.ciphertext.len();
+        let (handle, run, sequence, salt) = (item.handle, item.run, item.sequence, item.salt);
+        // The ciphertext is the last of the array but for the salt, and nothing follows the array.
+        let end = body.len() - salt.map_or(0, |_| SALT_LEN);
+        let start = end - item.ciphertext.len();
         let mut slots = self.slots.iter_mut().flatten();
         let Some(slot) = slots.find(|slot| slot.runs.find(handle, run).is_some() || slot.is_opening(handle, run))
         else {
@@ -248,8 +285,11 @@ impl<const PEERS: usize> Device<PEERS> {
             return Dealt::Duplicate;
         }
         let Some(key) = &held.receive_key else { return Dealt::Unknown };
-        let opened = body.get_mut(start..).and_then(|sealed| {
-            let len = key.open(run, sequence, sealed).ok()?;
+        let opened = body.get_mut(start..end).and_then(|sealed| {
+            let len = match salt {
+                None => key.open(run, sequence, sealed).ok()?,
+                Some(salt) => key.in_life(&salt).open(run, sequence, sealed).ok()?,
+            };
             sealed.get(..len)
         });
         let Some(text) = opened else {
@@ -272,17 +312,10 @@ impl<const PEERS: usize> Device<PEERS> {
     }
 }
 
-/// The gateway has a text: also what message 0 of a newer run will say.
+/// The gateway has a text.
 fn confirm(slot: &mut Slot, handle: Handle, run: u32, sequence: u32) {
     if let Some(held) = slot.runs.find_mut(handle, run) {
         held.confirmed = held.confirmed.max(Some(sequence));
-    }
-    if let Some(newest) = slot.runs.newest_mut()
-        && (newest.handle, newest.run) != (handle, run)
-        && newest.confirmed.is_none()
-    {
-        // Its message 0 waited for this text, so it has not left yet.
-        newest.last = sequence;
     }
 }
 

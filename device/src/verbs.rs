@@ -153,6 +153,9 @@ impl<const PEERS: usize> Device<PEERS> {
     /// See [`DeviceError`]; nothing has changed then, but that [`DeviceError::RunUsedUp`] opens the next run.
     pub fn send(&mut self, peer: DeviceId, text: &[u8], buf: &mut [u8]) -> Result<Sealed, DeviceError> {
         let slot = self.slot_mut(peer).ok_or(DeviceError::NoSession)?;
+        if slot.agreement.is_none() && matches!(slot.negotiation, Negotiation::None) {
+            return Err(DeviceError::NoSession);
+        }
         if !slot.takes_text() {
             return Err(DeviceError::NotReady);
         }

@@ -85,12 +85,13 @@ fn another_package_than_the_pinned_one_is_refused() {
 #[test]
 fn a_snapshot_comes_back_the_same() {
     let (_, amy, _) = established(Profile::Compact);
-    let restored = Device::<3>::restore(&amy.disk).unwrap();
+    let mut rng = rand_chacha::ChaCha20Rng::from_seed([5; 32]);
+    let restored = Device::<3>::restore(&amy.disk, &mut rng).unwrap();
     let mut buf = vec![0; sga_device::snapshot_len_max(3)];
     let len = restored.snapshot(&mut buf).unwrap();
     assert_eq!(amy.disk, &buf[..len]);
     for cut in 0..amy.disk.len() {
-        assert!(Device::<3>::restore(&amy.disk[..cut]).is_err());
+        assert!(Device::<3>::restore(&amy.disk[..cut], &mut rng).is_err());
         assert!(amy.device.snapshot(&mut buf[..cut]).is_err());
     }
 }

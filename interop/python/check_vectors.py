@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from sga1.groups import PROFILES
-from sga1.primitives import (ctx, digits, enc, f, f8, h, inbox_seal, kdf, message_seal, peer, pk_seal, seal, sha,
-                             trapdoor, trapdoor_seed, xor)
+from sga1.primitives import (ctx, digits, enc, f, f8, h, inbox_seal, kdf, life_key, message_seal, peer, pk_seal, seal,
+                             sha, trapdoor, trapdoor_seed, xor)
 from sga1.suites import SUITES
 
 
@@ -138,25 +138,34 @@ def negotiation(v: File) -> None:
 def half(v: File, end: str, role: int) -> None:
     """Section 6: B1 and B3."""
     b = "B1" if role == 0 else "B3"
-    cid, run, th_a, k_d, k_t = v.suite, v.run, v["th_A"], v[f"k_d {end}"], v[f"k_t {end}"]
+    run, th_a = v.run, v["th_A"]
     n = v[f"N {end}"] = v.p.base(v[f"R {end}"])
     if v.p.compact:
         v[f"r {end}"] = trapdoor_seed(v.p, v["PK"], v[f"R {end}"], n)
     door = trapdoor(v.p, v["PK"], v[f"r {end}"])
     k = v[f"K' {end}"] = kdf(v.p.power(n, v[f"r {end}"]), b"", ctx("K"), 32)
     tag = v[f"{b} tag"] = f(k, "B", role, run, th_a, n, door)
-    salt = enc([th_a, run])
+    if not v.p.compact:
+        v[f"{b} F"] = door
+    half_body(v, b, end, role, [])
+    half_body(v, f"{b} of a later life", end, role, [v[f"life {end}"]])
+
+
+def half_body(v: File, b: str, end: str, role: int, life: list[bytes]) -> None:
+    """Section 6: the seals of a Half, without a salt or with one."""
+    cid, run, th_a, k_d, k_t = v.suite, v.run, v["th_A"], v[f"k_d {end}"], v[f"k_t {end}"]
+    n, tag, salt = v[f"N {end}"], v[f"{b[:2]} tag"], enc([th_a, run, *life])
     if v.p.compact:
         plain = v[f"{b} plaintext"] = enc([n, tag[:8]])
-        body = seal(cid, k_t + k_d, th_a, ctx("B body", role, run), plain)
+        body = seal(cid, k_t + k_d, salt if life else th_a, ctx("B body", role, run), plain)
     else:
-        v[f"{b} F"] = door
+        door = v[f"{b[:2]} F"]
         inner = v[f"{b} E plaintext"] = xor(n, kdf(k_d, salt, ctx("B pad", role), len(n)))
         v[f"{b} E"] = seal(v.suite, k_d, salt, ctx("B inner", role, sha(door)), inner)
         plain = v[f"{b} plaintext"] = enc([v[f"{b} E"], door, tag])
         body = seal(cid, k_t, salt, ctx("B outer", role), plain)
     v[f"{b} body"] = body
-    v[f"{b} payload"] = enc([v[f"handle {end}"], run, body])
+    v[f"{b} payload"] = enc([v[f"handle {end}"], run, body, *life])
 
 
 def exchange(v: File) -> None:
@@ -199,25 +208,29 @@ def exchange(v: File) -> None:
     v["comparison digits"] = digits(v["comparison code"]).encode()
 
 
-def message(v: File, end: str, sequence: int, number: int, plain: bytes) -> None:
+def message(v: File, end: str, sequence: int, number: int, plain: bytes, life: list[bytes]) -> None:
     """Section 7: one message, its answer, and its item for the other end."""
     name, other, run = f"message {sequence} {end}", "j" if end == "i" else "i", v.run
     v[f"{name} plaintext"] = plain
-    text = v[f"{name} ciphertext"] = message_seal(v.suite, v[f"traffic {end}"], run, sequence, plain)
+    traffic = v[f"traffic {end}"]
+    if life:
+        traffic = v[f"traffic {end} of a later life"] = life_key(v.suite, traffic, life[0])
+    text = v[f"{name} ciphertext"] = message_seal(v.suite, traffic, run, sequence, plain)
     handle, key = v[f"handle {end}"], v[f"hop key {end}"]
-    hop = v[f"{name} hop"] = f8(key, "hop", handle, run, sequence, text)
-    v[f"{name} payload"] = enc([handle, run, sequence, text, hop])
-    v[f"{name} answer payload"] = enc(f8(key, "stored", handle, run, sequence))
-    item = [v[f"handle {other}"], run, sequence, text]
+    hop = v[f"{name} hop"] = f8(key, "hop", handle, run, sequence, text, *life)
+    v[f"{name} payload"] = enc([handle, run, sequence, text, hop, *life])
+    v[f"{name} answer payload"] = enc(f8(key, "stored", handle, run, sequence, *life))
+    item = [v[f"handle {other}"], run, sequence, text, *life]
     v[f"{name} item"] = enc(item)
     inbox(v, other, number, f"{name} notification", [[[number, 6, item]]])
 
 
 def messages(v: File) -> None:
     """Sections 7 and 4 (expired)."""
-    message(v, "i", 0, 3, enc([0]))
-    message(v, "j", 0, 3, enc([0]))
-    message(v, "i", 1, 4, v["text"])
+    message(v, "i", 0, 3, enc([0]), [])
+    message(v, "j", 0, 3, enc([0]), [])
+    message(v, "i", 1, 4, v["text"], [])
+    message(v, "i", 2, 5, v["text"], [v["life i"]])
     expired = [v["handle i"], v.run, 1]
     v["expired item"] = enc(expired)
     inbox(v, "i", 4, "expired notification", [[[4, 7, expired]]])

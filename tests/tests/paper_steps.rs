@@ -73,17 +73,17 @@ impl Run {
         let half: Half<'_> = decoded(&self.exchange(device, "kex", 0).request);
         let (k_t, k_d, th_a, role) = (self.k_t(device), self.k_d(device), self.th_a(), device as u8);
         if self.world.gateway.profile() == Profile::Compact {
-            let key = steps::b_body_compact(AEAD, &k_t, k_d, &th_a, role, half.run);
+            let key = steps::b_body_compact(AEAD, &k_t, k_d, &th_a, role, half.run, None);
             let body = opened(key, half.body).expect("under k_t and k_d");
             let inner: HalfCompact<'_> = decoded(&body);
             return (self.element(inner.element), Vec::new(), inner.tag.to_vec());
         }
-        let body = opened(steps::b_outer(AEAD, &k_t, &th_a, half.run, role), half.body).expect("under k_t");
+        let body = opened(steps::b_outer(AEAD, &k_t, &th_a, half.run, role, None), half.body).expect("under k_t");
         let inner: HalfClassic<'_> = decoded(&body);
-        let key = steps::b_inner(AEAD, k_d, &th_a, half.run, role, inner.trapdoor);
+        let key = steps::b_inner(AEAD, k_d, &th_a, half.run, role, inner.trapdoor, None);
         let mut element = opened(key, inner.sealed_element).expect("E_kd(N ⊕ pad)");
         let mut pad = vec![0; element.len()];
-        steps::b_pad(k_d, &th_a, half.run, role, &mut pad);
+        steps::b_pad(k_d, &th_a, half.run, role, None, &mut pad);
         element.iter_mut().zip(&pad).for_each(|(byte, pad)| *byte ^= pad);
         (self.element(&element), inner.trapdoor.to_vec(), inner.tag.to_vec())
     }
@@ -198,8 +198,8 @@ fn a5_both_ends_and_the_gateway_have_one_transcript() {
         let mut other = run.th_a();
         other[0] ^= 1;
         let key = match profile {
-            Profile::Compact => steps::b_body_compact(AEAD, &run.k_t(ALICE), run.k_d(ALICE), &other, 0, 1),
-            _ => steps::b_outer(AEAD, &run.k_t(ALICE), &other, 1, 0),
+            Profile::Compact => steps::b_body_compact(AEAD, &run.k_t(ALICE), run.k_d(ALICE), &other, 0, 1, None),
+            _ => steps::b_outer(AEAD, &run.k_t(ALICE), &other, 1, 0, None),
         };
         assert!(opened(key, half.body).is_err());
     }

@@ -40,7 +40,7 @@ const MSG: Way = Way::To(Code::POST, "msg", false);
 const CREATED: Way = Way::Answer(Code::CREATED);
 const CHANGED: Way = Way::Answer(Code::CHANGED);
 
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 29] = [
     ("GET of the package", None, Way::To(Code::GET, "register", false), None),
     ("package", Some("package"), Way::Answer(Code::CONTENT), None),
     ("Register (no proof)", Some("register 0"), REGISTER, None),
@@ -67,6 +67,9 @@ const ROWS: [Row; 26] = [
     ("Ack", Some("ack"), MSG, None),
     ("its answer", None, CHANGED, None),
     ("acknowledgement of a notification", None, Way::Answer(Code::EMPTY), None),
+    ("B1, salted", Some("B1 of a later life"), KEX, None),
+    ("message of 24 bytes, salted", Some("message 2 i"), MSG, None),
+    ("salted message, notification", Some("message 2 i notification"), Way::Notification, None),
 ];
 
 /// Rows of A1…B7, and those of B1…B7 in them.

@@ -51,7 +51,10 @@ pub fn inbox(next: Option<NextAttach>) -> Vec<u8> {
         (kind::NOT_AGREED, encoded(&NotAgreedItem { handle, sealed })),
         (kind::WANTED, encoded(&WantedItem { handle, run: 1, sealed })),
         (kind::KEY, encoded(&KeyItem { handle, run: 70_000, sealed })),
-        (kind::MESSAGE, encoded(&MessageItem { handle, run: 1, sequence: 2, ciphertext: &[VARIABLE; 300] })),
+        (
+            kind::MESSAGE,
+            encoded(&MessageItem { handle, run: 1, sequence: 2, ciphertext: &[VARIABLE; 300], salt: None }),
+        ),
         (kind::EXPIRED, encoded(&ExpiredItem { handle, run: 1, sequence: 2 })),
         (8, vec![0x82, 0x82, 0x80, 0x19, 0x12, 0x34, 0x41, VARIABLE]),
         (9, vec![0x61, b'a']),
@@ -140,7 +143,11 @@ fn session() -> Vec<Sample> {
     let sealed = &[VARIABLE; 30][..];
     let handle = Handle([FIXED; 4]);
     let (nonce, tag) = ([FIXED; 8], [FIXED; 8]);
-    let post = MessagePost { handle, run: 1, sequence: 1_048_575, ciphertext: &[VARIABLE; 300], hop_tag: tag };
+    let post =
+        MessagePost { handle, run: 1, sequence: 1_048_575, ciphertext: &[VARIABLE; 300], hop_tag: tag, salt: None };
+    let salted = MessagePost { salt: Some([FIXED; 8]), ..post };
+    let half = Half { handle, run: u32::MAX, body: &[VARIABLE; limits::HALF_BODY_LEN_MAX], salt: None };
+    let item = MessageItem { handle, run: 65_536, sequence: 0, ciphertext: &[VARIABLE; 8], salt: None };
     let a1 = A1 {
         request_number: 5,
         nonce_i: nonce,
@@ -166,7 +173,8 @@ fn session() -> Vec<Sample> {
         "a1-refusal": A1Refusal = A1Refusal { reason: A1Reason::MailboxFull, detail: 600 };
         "a4-secret": A4Secret = A4Secret { nonce_j: nonce, peer_key: [FIXED; 16] };
         "a4-reason": A4Reason = A4Reason::Withdrawn;
-        "half": Half<'_> = Half { handle, run: u32::MAX, body: &[VARIABLE; limits::HALF_BODY_LEN_MAX] };
+        "half": Half<'_> = half;
+        "half": Half<'_> = Half { salt: Some([FIXED; 8]), ..half };
         "half-compact": HalfCompact<'_> = HalfCompact { element: &element[..32], tag };
         "half-classic": HalfClassic<'_> = half2048;
         "half-classic": HalfClassic<'_> = half3072;
@@ -177,14 +185,16 @@ fn session() -> Vec<Sample> {
         "b6-secret": B6Secret<'_> = B6Secret { element, peer_hash: [FIXED; 16], tag };
         "confirmation": Confirmation = Confirmation { last: 0 };
         "message-post": MessagePost<'_> = post;
+        "message-post": MessagePost<'_> = salted;
         "msg-post": MsgPost<'_> = MsgPost::Message(post);
+        "msg-post": MsgPost<'_> = MsgPost::Message(salted);
         "invitation-item": InvitationItem = invitation();
         "agreed-item": AgreedItem<'_> = AgreedItem { handle, nonce_g: nonce, sealed };
         "not-agreed-item": NotAgreedItem<'_> = NotAgreedItem { handle, sealed };
         "wanted-item": WantedItem<'_> = WantedItem { handle, run: 24, sealed };
         "key-item": KeyItem<'_> = KeyItem { handle, run: 256, sealed };
-        "message-item": MessageItem<'_> =
-            MessageItem { handle, run: 65_536, sequence: 0, ciphertext: &[VARIABLE; 8] };
+        "message-item": MessageItem<'_> = item;
+        "message-item": MessageItem<'_> = MessageItem { sequence: 1, salt: Some([FIXED; 8]), ..item };
         "expired-item": ExpiredItem = ExpiredItem { handle, run: 1, sequence: 23 };
     }
 }

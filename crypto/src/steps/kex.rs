@@ -41,51 +41,76 @@ pub fn b_body_compact(
     th_a: &[u8; 32],
     role: u8,
     run: u32,
+    life: Option<&[u8; 8]>,
 ) -> SealKey {
     let ikm = [&temporary_key.expose()[..], &registered_key.expose()[..]];
-    SealKey::derive(aead, &ikm, th_a, ctx("B body", &[Uint(role.into()), Uint(run)]))
+    let parts = [Uint(role.into()), Uint(run)];
+    let context = ctx("B body", &parts);
+    match life {
+        None => SealKey::derive(aead, &ikm, th_a, context),
+        Some(_) => SealKey::derive(aead, &ikm, salt_b(th_a, run, life).as_bytes(), context),
+    }
 }
 
-fn th_a_and_run(th_a: &[u8; 32], run: u32) -> Buffer {
-    Buffer::of(array(&[Bytes(th_a), Uint(run)]))
+/// `[th_A, run]`, or `[th_A, run, life]`: two arrays that are never equal.
+fn salt_b(th_a: &[u8; 32], run: u32, life: Option<&[u8; 8]>) -> Buffer {
+    match life {
+        None => Buffer::of(array(&[Bytes(th_a), Uint(run)])),
+        Some(life) => Buffer::of(array(&[Bytes(th_a), Uint(run), Bytes(life)])),
+    }
 }
 
-fn seal_b(aead: Aead, key: &[u8], th_a: &[u8; 32], run: u32, context: Context<'_>) -> SealKey {
-    SealKey::derive(aead, &[key], th_a_and_run(th_a, run).as_bytes(), context)
+fn seal_b(aead: Aead, key: &[u8], th_a: &[u8; 32], run: u32, life: Option<&[u8; 8]>, context: Context<'_>) -> SealKey {
+    SealKey::derive(aead, &[key], salt_b(th_a, run, life).as_bytes(), context)
 }
 
 /// B1, B3, classic: seals the body under k_t.
 #[must_use]
-pub fn b_outer(aead: Aead, temporary_key: &Secret<16>, th_a: &[u8; 32], run: u32, role: u8) -> SealKey {
-    seal_b(aead, temporary_key.expose(), th_a, run, ctx("B outer", &[Uint(role.into())]))
+pub fn b_outer(
+    aead: Aead,
+    temporary_key: &Secret<16>,
+    th_a: &[u8; 32],
+    run: u32,
+    role: u8,
+    life: Option<&[u8; 8]>,
+) -> SealKey {
+    seal_b(aead, temporary_key.expose(), th_a, run, life, ctx("B outer", &[Uint(role.into())]))
 }
 
 /// B1, B3, classic: seals E, the masked N, under k_d; bound to F_G(r).
 #[must_use]
-pub fn b_inner(aead: Aead, registered_key: &Secret<32>, th_a: &[u8; 32], run: u32, role: u8, f: &[u8]) -> SealKey {
+pub fn b_inner(
+    aead: Aead,
+    registered_key: &Secret<32>,
+    th_a: &[u8; 32],
+    run: u32,
+    role: u8,
+    f: &[u8],
+    life: Option<&[u8; 8]>,
+) -> SealKey {
     let hash = sha256(f);
-    seal_b(aead, registered_key.expose(), th_a, run, ctx("B inner", &[Uint(role.into()), Bytes(&hash)]))
+    seal_b(aead, registered_key.expose(), th_a, run, life, ctx("B inner", &[Uint(role.into()), Bytes(&hash)]))
 }
 
 /// B1, B3, classic: the pad of N, as long as `out`.
 ///
 /// # Panics
 /// If `out` is longer than 8,160 bytes, HKDF's limit: a Half has room for a tenth of that.
-pub fn b_pad(registered_key: &Secret<32>, th_a: &[u8; 32], run: u32, role: u8, out: &mut [u8]) {
-    let salt = th_a_and_run(th_a, run);
+pub fn b_pad(registered_key: &Secret<32>, th_a: &[u8; 32], run: u32, role: u8, life: Option<&[u8; 8]>, out: &mut [u8]) {
+    let salt = salt_b(th_a, run, life);
     kdf(&[registered_key.expose()], salt.as_bytes(), ctx("B pad", &[Uint(role.into())]), out);
 }
 
 /// B2: seals `1`; role is the receiver's.
 #[must_use]
 pub fn b2(aead: Aead, temporary_key: &Secret<16>, th_a: &[u8; 32], run: u32, role: u8) -> SealKey {
-    seal_b(aead, temporary_key.expose(), th_a, run, ctx("B2", &[Uint(role.into())]))
+    seal_b(aead, temporary_key.expose(), th_a, run, None, ctx("B2", &[Uint(role.into())]))
 }
 
 /// B6: seals Y, h(N) and the tag; role is the receiver's.
 #[must_use]
 pub fn b6(aead: Aead, temporary_key: &Secret<16>, th_a: &[u8; 32], run: u32, role: u8) -> SealKey {
-    seal_b(aead, temporary_key.expose(), th_a, run, ctx("B6", &[Uint(role.into())]))
+    seal_b(aead, temporary_key.expose(), th_a, run, None, ctx("B6", &[Uint(role.into())]))
 }
 
 /// B6: the tag under the receiver's K' (`docs/security.md`, row 7).

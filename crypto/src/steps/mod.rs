@@ -1,7 +1,7 @@
 //! One function per equation of `docs/protocol.md`, by section and step of the paper.
 //!
 //! Ids, elements and hashes are bytes; nonces are 8 bytes; `role` is 0 for d_i and 1 for d_j. Of the keys, `registered_key` is
-//! k_d and `temporary_key` k_t.
+//! k_d and `temporary_key` k_t. `life` is the salt of the sender's life, where the key is from an earlier one of its (§6, §7).
 
 mod gateway;
 mod kex;

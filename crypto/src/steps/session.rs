@@ -1,7 +1,7 @@
 //! What a run gives (B7) and messages (4.5, §7).
 
 use crate::context::{
-    Part::{Bytes, Uint},
+    Part::{self, Bytes, Uint},
     ctx,
 };
 use crate::hash::{derive, keyed_hash8};
@@ -59,12 +59,36 @@ pub fn hop_key(key: &Secret<32>, th_b: &[u8; 32]) -> Secret<32> {
 
 /// §7: what shows the gateway that the session's device sent this.
 #[must_use]
-pub fn hop_tag(hop_key: &Secret<32>, handle: &[u8; 4], run: u32, sequence: u32, ciphertext: &[u8]) -> [u8; 8] {
-    keyed_hash8(hop_key.expose(), ctx("hop", &[Bytes(handle), Uint(run), Uint(sequence), Bytes(ciphertext)]))
+pub fn hop_tag(
+    hop_key: &Secret<32>,
+    handle: &[u8; 4],
+    run: u32,
+    sequence: u32,
+    ciphertext: &[u8],
+    life: Option<&[u8; 8]>,
+) -> [u8; 8] {
+    let parts = [Bytes(handle), Uint(run), Uint(sequence), Bytes(ciphertext)];
+    with_life("hop", hop_key, parts, life)
 }
 
 /// §7: what shows the device that the gateway has stored it.
 #[must_use]
-pub fn stored_tag(hop_key: &Secret<32>, handle: &[u8; 4], run: u32, sequence: u32) -> [u8; 8] {
-    keyed_hash8(hop_key.expose(), ctx("stored", &[Bytes(handle), Uint(run), Uint(sequence)]))
+pub fn stored_tag(hop_key: &Secret<32>, handle: &[u8; 4], run: u32, sequence: u32, life: Option<&[u8; 8]>) -> [u8; 8] {
+    with_life("stored", hop_key, [Bytes(handle), Uint(run), Uint(sequence)], life)
 }
+
+/// f8 over these parts, and over the salt behind them if there is one.
+fn with_life<const N: usize>(
+    label: &'static str,
+    key: &Secret<32>,
+    parts: [Part<'_>; N],
+    life: Option<&[u8; 8]>,
+) -> [u8; 8] {
+    let Some(life) = life else { return keyed_hash8(key.expose(), ctx(label, &parts)) };
+    let mut longer = [Bytes(life); PARTS_MAX];
+    longer[..N].copy_from_slice(&parts);
+    keyed_hash8(key.expose(), ctx(label, &longer[..=N]))
+}
+
+/// Elements of the longest context with a salt.
+const PARTS_MAX: usize = 5;

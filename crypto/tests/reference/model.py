@@ -218,6 +218,7 @@ def groups():
 
 K_D, K_T, TH = b"\x01" * 32, b"\x02" * 16, b"\x03" * 32
 N_I, N_G, N_J, HANDLE, MASKED = b"\x11" * 8, b"\x12" * 8, b"\x13" * 8, b"\x14" * 4, b"\x15" * 16
+LIFE = bytes([8]) * 8
 RUN, ROLE, BIG = 70_000, 1, b"\x16" * 300
 
 
@@ -235,16 +236,19 @@ def tags():
     put("th_B", sha(array(TH, RUN, h(b"N_i"), h(b"N_j"))))
     put("B", f(K_D, "B", ROLE, RUN, TH, b"N", BIG))
     put("B pad", kdf(K_D, array(TH, RUN), ctx("B pad", ROLE), 384))
+    put("B pad in life", kdf(K_D, array(TH, RUN, LIFE), ctx("B pad", ROLE), 384))
     put("B6", f8(K_D, "B6", ROLE, RUN, TH, BIG))
     put("B answer", f8(K_T, "B answer", TH))
     put("code", kdf(TH, b"", ctx("code"), 32))
     put("hop key", kdf(K_D, TH, ctx("hop"), 32))
     put("hop", f8(K_D, "hop", HANDLE, RUN, 65_536, BIG))
     put("stored", f8(K_D, "stored", HANDLE, RUN, 255))
+    put("hop in life", f8(K_D, "hop", HANDLE, RUN, 65_536, BIG, LIFE))
+    put("stored in life", f8(K_D, "stored", HANDLE, RUN, 255, LIFE))
 
 
 def seals():
-    salted = array(TH, RUN)
+    salted, in_life = array(TH, RUN), array(TH, RUN, LIFE)
     for s in (1, 2, 3):
         text = b"some text"
         inbox = kdf(K_D, N_I, ctx("inbox"), KEY[s])
@@ -264,12 +268,18 @@ def seals():
             seal(s, K_T, salted, ctx("B2", ROLE), text),
             seal(s, K_T, salted, ctx("B6", ROLE), text),
             seal(s, K_T, TH, ctx("B refusal", ROLE), text),
+            seal(s, K_T + K_D, in_life, ctx("B body", ROLE, RUN), text),
+            seal(s, K_T, in_life, ctx("B outer", ROLE), text),
+            seal(s, K_D, in_life, ctx("B inner", ROLE, sha(BIG)), text),
         ]
         for number, sealed in enumerate(all_seals):
             put(f"seal {s} {number}", sealed)
         okm = kdf(TH, b"", ctx("traffic", ROLE), KEY[s] + NONCE[s])
         nonce = xor(okm[KEY[s] :], (66_000).to_bytes(NONCE[s], "big"))
         put(f"traffic {s}", aead(s, okm[: KEY[s]], nonce, array(RUN, 66_000), text))
+        okm = kdf(okm, LIFE, ctx("life"), KEY[s] + NONCE[s])
+        nonce = xor(okm[KEY[s] :], (66_000).to_bytes(NONCE[s], "big"))
+        put(f"traffic {s} in life", aead(s, okm[: KEY[s]], nonce, array(RUN, 66_000), text))
 
 
 groups()

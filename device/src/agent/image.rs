@@ -3,6 +3,7 @@
 use std::fmt;
 
 use minicbor::{Decoder, Encoder};
+use rand_core::CryptoRng;
 
 use super::PEERS;
 use crate::request::StoredText;
@@ -87,12 +88,12 @@ impl Image {
         Self { snapshot, kept, received }
     }
 
-    /// The device in it.
+    /// The device in it; `rng` gives its life a salt ([`Device::restore`]).
     ///
     /// # Errors
     /// The snapshot is damaged or of another version.
-    pub fn device(&self) -> Result<Device<PEERS>, ImageError> {
-        Device::restore(&self.snapshot).map_err(|error| ImageError(error.to_string()))
+    pub fn device(&self, rng: &mut impl CryptoRng) -> Result<Device<PEERS>, ImageError> {
+        Device::restore(&self.snapshot, rng).map_err(|error| ImageError(error.to_string()))
     }
 
     /// As bytes.

@@ -52,6 +52,8 @@ pub enum Notice {
     Attached,
     /// A peer asks for a session.
     Invited(DeviceId),
+    /// The gateway no longer has the session with a peer; it is negotiated anew.
+    SessionGone(DeviceId),
     /// A cipher is agreed.
     Agreed(DeviceId),
     /// Texts can be sent.
@@ -124,6 +126,7 @@ fn plain(event: &Event<'_>) -> Option<Notice> {
         Event::Registered => Notice::Registered,
         Event::Attached { .. } => Notice::Attached,
         Event::Invited { peer } => Notice::Invited(peer),
+        Event::SessionGone { peer } => Notice::SessionGone(peer),
         Event::Agreed { peer } => Notice::Agreed(peer),
         Event::Established { peer, run } => Notice::Established { peer, run },
         Event::Gap { peer, run, from, to } => Notice::Gap { peer, run, from, to },

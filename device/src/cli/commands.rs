@@ -31,9 +31,14 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
     }
 }
 
+/// The device of an image. This process is a new life of its.
+pub(crate) fn restored(image: &Image) -> Result<Device<PEERS>, Stop> {
+    image.device(&mut generator(entropy()?)).map_err(Stop::failed)
+}
+
 fn open(cli: &Cli, output: Output) -> Result<Runner, Stop> {
     let (state, image) = State::open(&cli.state)?;
-    let device = image.device().map_err(Stop::failed)?;
+    let device = restored(&image)?;
     if !device.is_registered() {
         return Err(Stop::Failed("not registered yet: run `register` first".into()));
     }
@@ -53,7 +58,7 @@ fn registering(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<Runner,
     let gateway = args.gateway.as_deref().unwrap_or_default();
     let (state, image) = State::open_or_make(&cli.state, gateway)?;
     let mut device = match &image {
-        Some(image) => image.device().map_err(Stop::failed)?,
+        Some(image) => restored(image)?,
         None => new_device(args)?,
     };
     if let Some(id) = args.id
@@ -129,7 +134,7 @@ fn take_package(device: &mut Device<PEERS>, package: &[u8]) -> Result<(), Stop> 
 /// Finishes what `print_request` began.
 fn read_answer(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<(), Stop> {
     let (state, image) = State::open(&cli.state)?;
-    let mut device = image.device().map_err(Stop::failed)?;
+    let mut device = restored(&image)?;
     let Some(file) = &args.read_answer else { return Ok(()) };
     let mut answer = files::read(file)?;
     let (package, request) = (files::read(&state.carried_package())?, files::read(&state.carried_request())?);
@@ -167,6 +172,8 @@ fn connect(cli: &Cli, args: &ConnectArgs, output: Output) -> Result<(), Stop> {
         match seen {
             Seen::Notice(Notice::Established { peer: with, .. }) if *with == peer => reached = true,
             Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+            // A text of an earlier call went with its session: it is reported, and the session is negotiated anew.
+            Seen::Notice(Notice::Failed(Failure::TextLost { .. })) => {}
             Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
             _ => {}
         }
@@ -251,6 +258,8 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
                     return Ok(Some(()));
                 }
                 Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+                // One of an earlier call: this one goes after it.
+                Seen::Notice(Notice::Failed(Failure::TextLost { .. })) if own.is_none() => {}
                 Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
                 _ => {}
             }
@@ -300,7 +309,7 @@ fn listen(cli: &Cli, args: &ListenArgs, output: Output) -> Result<(), Stop> {
 
 fn status(folder: &Path, output: Output) -> Result<(), Stop> {
     let (gateway, image) = state::read(folder)?;
-    let device = image.device().map_err(Stop::failed)?;
+    let device = restored(&image)?;
     let sessions: Vec<_> = device
         .sessions()
         .map(|session| {

@@ -54,6 +54,6 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// The state cannot be read.
 pub fn session_secrets(folder: &Path) -> Result<Vec<Vec<u8>>, String> {
     let (_, image) = state::read(folder).map_err(|stop| format!("{stop:?}"))?;
-    let device = image.device().map_err(|error| error.to_string())?;
+    let device = commands::restored(&image).map_err(|stop| format!("{stop:?}"))?;
     Ok(crate::agent::Agent::traffic_secrets(&device))
 }

@@ -70,6 +70,7 @@ impl Output {
             Notice::Registered => json!({ "event": "registered" }),
             Notice::Attached => json!({ "event": "attached" }),
             Notice::Invited(peer) => json!({ "event": "invited", "peer": peer.to_string() }),
+            Notice::SessionGone(peer) => json!({ "event": "session gone", "peer": peer.to_string() }),
             Notice::Agreed(peer) => json!({ "event": "agreed", "peer": peer.to_string() }),
             Notice::Established { peer, run } => {
                 json!({ "event": "established", "peer": peer.to_string(), "run": run })
@@ -95,6 +96,9 @@ impl Output {
                 complain(&format!("trusting the first package seen; its pin is {}", hex::encode(pin)));
             }
             Notice::Established { peer, run } => complain(&format!("connected with {peer} (run {run})")),
+            Notice::SessionGone(peer) => {
+                complain(&format!("the gateway's store was replaced and has no session with {peer}: negotiating anew"));
+            }
             Notice::Gap { peer, from, to, .. } => complain(&format!("texts {from}–{to} from {peer} will not come")),
             Notice::Refused { peer, why } => complain(&format!("{peer}: refused: {why:?}")),
             Notice::Failed(what) => complain(&format!("{what:?}")),

@@ -85,6 +85,10 @@ pub(crate) struct Gateway {
     devices: HashMap<Vec<u8>, Known>,
     tickets: HashMap<[u8; 16], DeviceId>,
     sessions: Vec<Session>,
+    /// All items that there ever were.
+    sent: Vec<(DeviceId, u32, Vec<u8>)>,
+    /// By key and nonce: leg, run, sequence of a message, salt.
+    sealed: HashMap<(Handle, u32, Option<u32>, Option<[u8; 8]>), Vec<u8>>,
 }
 
 pub(crate) type Reply = (u8, Vec<u8>);
@@ -106,7 +110,21 @@ impl Gateway {
             devices: HashMap::new(),
             tickets: HashMap::new(),
             sessions: Vec::new(),
+            sealed: HashMap::new(),
+            sent: Vec::new(),
         }
+    }
+
+    /// Whatever is sealed under one key and nonce is the same each time.
+    fn record(&mut self, handle: Handle, run: u32, sequence: Option<u32>, salt: Option<[u8; 8]>, sealed: &[u8]) {
+        let before = self.sealed.entry((handle, run, sequence, salt)).or_insert_with(|| sealed.to_vec());
+        assert_eq!(before, sealed, "a nonce was used again: {handle} {run} {sequence:?} {salt:?}");
+    }
+
+    /// Salts on what was sealed so far, and how many pieces had none.
+    pub(crate) fn lives(&self) -> (std::collections::HashSet<[u8; 8]>, usize) {
+        let salts = || self.sealed.keys().map(|(.., salt)| *salt);
+        (salts().flatten().collect(), salts().filter(Option::is_none).count())
     }
 
     fn random<const N: usize>(&mut self) -> [u8; N] {
@@ -133,6 +151,23 @@ impl Gateway {
         let ticket = self.random();
         self.tickets.insert(ticket, device);
         ticket
+    }
+
+    /// Halves without a salt.
+    pub(crate) fn unsalted_halves(&self) -> usize {
+        self.sealed.keys().filter(|(_, _, sequence, salt)| sequence.is_none() && salt.is_none()).count()
+    }
+
+    /// All that ever waited for a device waits for it once more, but for invitations.
+    pub(crate) fn again(&mut self, device: DeviceId) {
+        let again: Vec<_> =
+            self.sent.iter().filter(|item| item.0 == device && item.1 != kind::INVITATION).cloned().collect();
+        again.into_iter().for_each(|(device, kind, body)| self.append(device, kind, body));
+    }
+
+    /// What waits for a device: numbers, kinds and bodies.
+    pub(crate) fn items(&mut self, device: DeviceId) -> &mut Vec<(u32, u32, Vec<u8>)> {
+        &mut self.known(device).items
     }
 
     fn known(&mut self, device: DeviceId) -> &mut Known {
@@ -259,6 +294,7 @@ impl Gateway {
     }
 
     pub(crate) fn append(&mut self, device: DeviceId, kind: u32, body: Vec<u8>) {
+        self.sent.push((device, kind, body.clone()));
         let known = self.known(device);
         known.items.push((known.next_item, kind, body));
         known.next_item += 1;
@@ -388,25 +424,26 @@ impl Gateway {
         };
         let session = &self.sessions[index];
         let k_t = Secret::new(session.legs[role].key.unwrap());
-        let (suite, th_a, id) = (aead(session.suite), &session.th_a, role as u8);
+        let (suite, th_a, id, life) = (aead(session.suite), &session.th_a, role as u8, half.salt.as_ref());
         if self.group.is_compact() {
-            let key = steps::b_body_compact(suite, &k_t, &k_d, th_a, id, half.run);
+            let key = steps::b_body_compact(suite, &k_t, &k_d, th_a, id, half.run, life);
             let plain = open(key, half.body).expect("the body opens");
             let inner: wire::HalfCompact<'_> = wire::decode(&plain).unwrap();
             return (inner.element.to_vec(), Vec::new(), inner.tag.to_vec());
         }
-        let plain = open(steps::b_outer(suite, &k_t, th_a, half.run, id), half.body).expect("the body opens");
+        let plain = open(steps::b_outer(suite, &k_t, th_a, half.run, id, life), half.body).expect("the body opens");
         let outer: wire::HalfClassic<'_> = wire::decode(&plain).unwrap();
-        let key = steps::b_inner(aead(x), &k_d, th_a, half.run, id, outer.trapdoor);
+        let key = steps::b_inner(aead(x), &k_d, th_a, half.run, id, outer.trapdoor, life);
         let mut element = open(key, outer.sealed_element).expect("E opens");
         let mut pad = vec![0; element.len()];
-        steps::b_pad(&k_d, th_a, half.run, id, &mut pad);
+        steps::b_pad(&k_d, th_a, half.run, id, life, &mut pad);
         element.iter_mut().zip(pad).for_each(|(byte, pad)| *byte ^= pad);
         (element, outer.trapdoor.to_vec(), outer.tag.to_vec())
     }
 
     fn half(&mut self, payload: &[u8]) -> Reply {
         let half: wire::Half<'_> = wire::decode(payload).unwrap();
+        self.record(half.handle, half.run, None, half.salt, half.body);
         let Some((index, role)) = self.leg(half.handle) else { return UNAUTHORIZED };
         let (element, trapdoor, tag) = self.open_half(index, role, &half);
         let th_a = self.sessions[index].th_a;
@@ -452,8 +489,13 @@ impl Gateway {
         }
         let (first_role, first_element, first_key) = session.first.clone().unwrap();
         if first_role == role {
-            assert_eq!(session.bodies[role], half.body, "the same run, the same bytes");
-            return (0x41, waiting);
+            if session.bodies[role] == half.body {
+                return (0x41, waiting);
+            }
+            // Its state was set back.
+            let refusal = wire::BRefusal { reason: wire::BReason::Closed, run: session.run };
+            let sealed = seal(steps::b_refusal(suite, &k_t, &request_hash, role as u8), &refusal);
+            return (0x89, encoded(&Sealed(&sealed)));
         }
         session.bodies[role] = half.body.to_vec();
         session.closed = true;
@@ -487,16 +529,23 @@ impl Gateway {
 
     fn message(&mut self, payload: &[u8]) -> Reply {
         let post: wire::MessagePost<'_> = wire::decode(payload).unwrap();
+        self.record(post.handle, post.run, Some(post.sequence), post.salt, post.ciphertext);
         let Some((index, role)) = self.leg(post.handle) else { return UNAUTHORIZED };
         let session = &mut self.sessions[index];
         let Some(hop) = session.hops.get(&(role, post.run)) else { return UNAUTHORIZED };
         let hop = Secret::new(*hop);
-        let expected = steps::hop_tag(&hop, &post.handle.0, post.run, post.sequence, post.ciphertext);
+        let expected =
+            steps::hop_tag(&hop, &post.handle.0, post.run, post.sequence, post.ciphertext, post.salt.as_ref());
         assert_eq!(expected, post.hop_tag);
-        let answer = encoded(&Tag8(steps::stored_tag(&hop, &post.handle.0, post.run, post.sequence)));
+        let answer =
+            encoded(&Tag8(steps::stored_tag(&hop, &post.handle.0, post.run, post.sequence, post.salt.as_ref())));
         if let Some(stored) = session.stored.insert((role, post.run, post.sequence), post.hop_tag) {
-            assert_eq!(stored, post.hop_tag, "one sequence, one message: a nonce was reused");
-            return (0x44, answer);
+            if stored == post.hop_tag {
+                return (0x44, answer);
+            }
+            // Its state was set back.
+            session.stored.insert((role, post.run, post.sequence), stored);
+            return (0x89, Vec::new());
         }
         let other = &session.legs[1 - role];
         let item = wire::MessageItem {
@@ -504,6 +553,7 @@ impl Gateway {
             run: post.run,
             sequence: post.sequence,
             ciphertext: post.ciphertext,
+            salt: post.salt,
         };
         let (device, item) = (other.id, encoded(&item));
         self.append(device, kind::MESSAGE, item);

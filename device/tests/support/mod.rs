@@ -7,7 +7,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sga_device::{Device, DeviceId, Event, Handled, Outgoing};
 
-pub(crate) use gateway::{Gateway, Reply};
+#[allow(unused_imports, reason = "not all tests need all of it")]
+pub(crate) use gateway::{Gateway, Reply, encoded};
 
 pub(crate) fn id(text: &str) -> DeviceId {
     text.parse().unwrap()
@@ -19,6 +20,8 @@ pub(crate) struct End {
     pub(crate) rng: ChaCha20Rng,
     pub(crate) disk: Vec<u8>,
     pub(crate) outbox: Option<Vec<u8>>,
+    /// All that was ever stored.
+    pub(crate) copies: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(crate) texts: Vec<Vec<u8>>,
     pub(crate) log: Vec<String>,
 }
@@ -26,7 +29,8 @@ pub(crate) struct End {
 impl End {
     pub(crate) fn new(device: Device<3>, seed: u8) -> Self {
         let rng = ChaCha20Rng::from_seed([seed; 32]);
-        let mut end = Self { device, rng, disk: Vec::new(), outbox: None, texts: Vec::new(), log: Vec::new() };
+        let (disk, copies, texts, log) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut end = Self { device, rng, disk, outbox: None, copies, texts, log };
         end.save();
         end
     }
@@ -35,15 +39,22 @@ impl End {
         let mut buf = vec![0; sga_device::snapshot_len_max(3)];
         let len = self.device.snapshot(&mut buf).unwrap();
         self.disk = buf[..len].to_vec();
+        self.copies.push((self.disk.clone(), self.outbox.clone()));
         self.device.saved();
     }
 
     /// The process dies and starts again from what was stored.
     pub(crate) fn crash(&mut self) {
-        self.device = Device::restore(&self.disk).unwrap();
+        self.device = Device::restore(&self.disk, &mut self.rng).unwrap();
         if self.device.needs_save() {
             self.save();
         }
+    }
+
+    /// The same, from an older copy.
+    pub(crate) fn set_back(&mut self, copy: usize) {
+        (self.disk, self.outbox) = self.copies[copy].clone();
+        self.crash();
     }
 
     pub(crate) fn poll(&mut self) -> Option<(Outgoing, Vec<u8>)> {

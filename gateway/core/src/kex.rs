@@ -74,21 +74,28 @@ impl<R: CryptoRng> Gateway<R> {
         device: &DeviceRecord,
         temporary_key: &Secret<16>,
     ) -> Result<Option<HalfInput>, Stop> {
-        let (role_id, run) = (role.id(), half.run);
+        let (role_id, run, life) = (role.id(), half.run, half.salt.as_ref());
         let input = |element, trapdoor, tag| HalfInput { element, trapdoor, tag, role, run, th_a: *th_a };
         if self.settings.profile == Profile::Compact {
-            let key =
-                steps::b_body_compact(aead(session.suite), temporary_key, &device.registered_key, th_a, role_id, run);
+            let key = steps::b_body_compact(
+                aead(session.suite),
+                temporary_key,
+                &device.registered_key,
+                th_a,
+                role_id,
+                run,
+                life,
+            );
             let body = open_copy(key, half.body)?;
             let inner = sga_schema::decode::<HalfCompact<'_>>(&body).ok();
             return Ok(inner.map(|inner| input(inner.element.to_vec(), Vec::new(), inner.tag.to_vec())));
         }
-        let body = open_copy(steps::b_outer(aead(session.suite), temporary_key, th_a, run, role_id), half.body)?;
+        let body = open_copy(steps::b_outer(aead(session.suite), temporary_key, th_a, run, role_id, life), half.body)?;
         let Ok(outer) = sga_schema::decode::<HalfClassic<'_>>(&body) else { return Ok(None) };
-        let key = steps::b_inner(aead(device.suite), &device.registered_key, th_a, run, role_id, outer.trapdoor);
+        let key = steps::b_inner(aead(device.suite), &device.registered_key, th_a, run, role_id, outer.trapdoor, life);
         let Ok(mut element) = open_copy(key, outer.sealed_element) else { return Ok(None) };
         let mut pad = vec![0; element.len()];
-        steps::b_pad(&device.registered_key, th_a, run, role_id, &mut pad);
+        steps::b_pad(&device.registered_key, th_a, run, role_id, life, &mut pad);
         element.iter_mut().zip(&pad).for_each(|(byte, pad)| *byte ^= pad);
         Ok(Some(input(element, outer.trapdoor.to_vec(), outer.tag.to_vec())))
     }

@@ -22,14 +22,17 @@ impl<R: CryptoRng> Gateway<R> {
         let session = self.cache.session(leg.session)?.ok_or(Refusal::NotOpened)?;
         let keys = session.hop_keys(post.run).ok_or(Refusal::NotOpened)?;
         let key = &keys[leg.role as usize];
-        let expected = steps::hop_tag(key, &post.handle.0, post.run, post.sequence, post.ciphertext);
+        let life = post.salt.as_ref();
+        let expected = steps::hop_tag(key, &post.handle.0, post.run, post.sequence, post.ciphertext, life);
         if !bool::from(expected.ct_eq(&post.hop_tag)) {
             return Err(Refusal::NotOpened.into());
         }
         self.check_revoked(session.end(leg.role).id)?;
         self.locks.take(task, &[Lock::Leg(post.handle)])?;
-        let stored =
-            answer(Code::CHANGED, encoded(&Tag8(steps::stored_tag(key, &post.handle.0, post.run, post.sequence))));
+        let stored = answer(
+            Code::CHANGED,
+            encoded(&Tag8(steps::stored_tag(key, &post.handle.0, post.run, post.sequence, life))),
+        );
         let window = self.cache.window(post.handle)?;
         match window.look(post.run, post.sequence, &post.hop_tag) {
             Seen::Same => return Ok(Step::Reply(stored)),
@@ -45,6 +48,7 @@ impl<R: CryptoRng> Gateway<R> {
             run: post.run,
             sequence: post.sequence,
             ciphertext: post.ciphertext,
+            salt: post.salt,
         };
         let mut changed = (*window).clone();
         changed.note(post.run, post.sequence, post.hop_tag);

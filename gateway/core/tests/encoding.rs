@@ -15,12 +15,12 @@ fn doors(world: &mut World) -> Vec<(Code, &'static str, Vec<u8>)> {
     let register = Register { sealed_key: &[1; 80], sealed_id: &[1; 20] };
     let attach = Attach { ticket: [1; 16], nonce: [1; 8], sealed: &[1; 20] };
     let ack = Ack { ticket: [1; 16], counter: 1, sealed: &[1; 20] };
-    let message = MessagePost { handle, run: 1, sequence: 1, ciphertext: &[1; 30], hop_tag: [1; 8] };
+    let message = MessagePost { handle, run: 1, sequence: 1, ciphertext: &[1; 30], hop_tag: [1; 8], salt: None };
     let a1 = world.a1(&amy, amy.id, amy.suite, [1; 16]);
     vec![
         (Code::POST, "register", encoded(&register)),
         (Code::POST, "negotiate", world.negotiate_bytes(&NegotiateSecret::Invite(a1))),
-        (Code::POST, "kex", encoded(&Half { handle, run: 1, body: &[1; 60] })),
+        (Code::POST, "kex", encoded(&Half { handle, run: 1, body: &[1; 60], salt: None })),
         (Code::FETCH, "msg", encoded(&attach)),
         (Code::POST, "msg", encoded(&ack)),
         (Code::POST, "msg", encoded(&message)),

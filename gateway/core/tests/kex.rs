@@ -103,6 +103,30 @@ fn a_wrong_outer_seal_is_refused() {
 }
 
 #[test]
+fn a_half_opens_with_its_own_salt_only() {
+    for world in [World::compact(), World::classic()] {
+        let (mut world, amy, bob, session) = agreed_in(world);
+        let good = world.make(&session, &amy, Initiator, 1);
+        let plain: Half<'_> = sga_schema::decode(&good.request).unwrap();
+        let request = world.wrap_in_life(&session, &amy, Initiator, 1, &good, Some([7; 8]));
+        let salted: Half<'_> = sga_schema::decode(&request).unwrap();
+        assert_ne!(plain.body, salted.body);
+        let added = Half { salt: Some([7; 8]), ..plain };
+        for forged in [added, Half { salt: None, ..salted }, Half { salt: Some([8; 8]), ..salted }] {
+            world.refused(amy.addr, "kex", &encoded(&forged), Code::UNAUTHORIZED);
+        }
+        assert_eq!(world.post(amy.addr, "kex", &request).code, Code::CREATED);
+        assert_eq!(world.refused(amy.addr, "kex", &request, Code::CREATED).code, Code::CREATED);
+        // A Half of another life for the run that waits is another body.
+        let later = world.wrap_in_life(&session, &amy, Initiator, 1, &good, Some([8; 8]));
+        for other in [later, good.request.clone()] {
+            world.refused(amy.addr, "kex", &other, Code::CONFLICT);
+        }
+        world.close_second(&session, good, &bob, 1);
+    }
+}
+
+#[test]
 fn a_half_before_a3_is_refused() {
     let mut world = World::compact();
     let (mut amy, mut bob) = (world.device("amy", 1), world.device("bob", 2));

@@ -212,7 +212,7 @@ fn a_wrong_inner_seal_ends_the_run() {
     let (mut world, amy, bob, session) = agreed_in(World::classic());
     let good = world.make(&session, &amy, Initiator, 1);
     // Sealed under a key that is not k_d.
-    let key = steps::b_inner(aead(amy.suite), &bob.key(), &session.th_a, 1, Initiator.id(), &good.trapdoor);
+    let key = steps::b_inner(aead(amy.suite), &bob.key(), &session.th_a, 1, Initiator.id(), &good.trapdoor, None);
     let sealed_element = seal_bytes(key, &good.element);
     let plain = encoded(&HalfClassic { sealed_element: &sealed_element, trapdoor: &good.trapdoor, tag: good.tag });
     let request = world.wrap_plain(&session, &amy, Initiator, 1, &plain);

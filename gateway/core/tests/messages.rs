@@ -48,7 +48,8 @@ fn a_message_arrives_as_it_was_sent() {
         for (dev, role, text) in [(&mut bob, Responder, &b"to bob"[..]), (&mut amy, Initiator, &[7; 8_000])] {
             let items = world.take(dev);
             let item: MessageItem<'_> = sga_schema::decode(&items[0].body).unwrap();
-            let expected = MessageItem { handle: session.handle(role), run: 1, sequence: 0, ciphertext: text };
+            let expected =
+                MessageItem { handle: session.handle(role), run: 1, sequence: 0, ciphertext: text, salt: None };
             assert_eq!((items.len(), item), (1, expected));
         }
     }
@@ -73,6 +74,35 @@ fn a_wrong_hop_tag_is_refused() {
         world.refused(addr(66), "msg", &encoded(&post), Code::UNAUTHORIZED);
     }
     send(&mut world, &session, &run, Initiator, 0, b"text");
+}
+
+#[test]
+fn a_salt_is_passed_on_and_the_hop_tag_covers_it() {
+    let (mut world, _, mut bob, session, run) = keyed();
+    send(&mut world, &session, &run, Initiator, 0, b"zero");
+    let unsalted = world.message(&session, &run, Initiator, 1, b"text");
+    let plain: MessagePost<'_> = sga_schema::decode(&unsalted).unwrap();
+    let (request, stored) = world.message_in_life(&session, &run, 1, b"text", [7; 8]);
+    let good: MessagePost<'_> = sga_schema::decode(&request).unwrap();
+    let added = MessagePost { salt: Some([7; 8]), ..plain };
+    for forged in [added, MessagePost { salt: None, ..good }, MessagePost { salt: Some([8; 8]), ..good }] {
+        world.refused(addr(66), "msg", &encoded(&forged), Code::UNAUTHORIZED);
+    }
+    // Message 0 has none.
+    let (zero, _) = world.message_in_life(&session, &run, 0, b"zero", [7; 8]);
+    world.refused(addr(66), "msg", &zero, Code::BAD_REQUEST);
+    let answer = world.post(addr(50), "msg", &request);
+    assert_eq!((answer.code, &answer.payload), (Code::CHANGED, &stored));
+    // Again the same; under another life's salt, or without one, it is another message.
+    world.restart();
+    assert_eq!(world.refused(addr(66), "msg", &request, Code::CHANGED).payload, stored);
+    let (other, _) = world.message_in_life(&session, &run, 1, b"text", [8; 8]);
+    for other in [other, unsalted] {
+        world.refused(addr(66), "msg", &other, Code::CONFLICT);
+    }
+    let items = world.take(&mut bob);
+    let item: MessageItem<'_> = sga_schema::decode(&items[1].body).unwrap();
+    assert_eq!((items.len(), item.sequence, item.ciphertext, item.salt), (2, 1, &b"text"[..], Some([7; 8])));
 }
 
 #[test]

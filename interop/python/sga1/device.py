@@ -31,6 +31,8 @@ class Device(Exchange):
         self.tries: dict[str, int] = {}
         self.refused: dict[str, int] = {}
         self.missing: list[tuple[str, int, int]] = []
+        self.life = secrets.token_bytes(8)
+        self.fresh: set[str] = set()
         if "package" in state.data:
             self._take_package(state.bytes("package"))
 

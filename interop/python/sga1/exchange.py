@@ -6,8 +6,8 @@ from typing import Any
 
 from . import messages as m
 from .negotiation import Negotiation, Refused
-from .primitives import (ctx, enc, equal, f, f8, h, kdf, message_open, message_seal, open_, seal, sha, trapdoor,
-                         trapdoor_seed, xor)
+from .primitives import (ctx, enc, equal, f, f8, h, kdf, life_key, message_open, message_seal, open_, seal, sha,
+                         trapdoor, trapdoor_seed, xor)
 from .suites import SUITES
 
 MOST_FAILURES = 2**14
@@ -16,10 +16,16 @@ FURTHEST_RUN = 1024
 
 
 class Exchange(Negotiation):
-    """Runs and messages of all sessions. R, r and N are in memory only (`halves`)."""
+    """Runs and messages of all sessions. R, r and N are in memory only (`halves`), and so are the salt of this life and the keys
+    that it has made (`fresh`, as hex): what is sealed under any other key has the salt."""
 
     halves: dict[str, Any]
     x: int
+    life: bytes
+
+    def _salt(self, key: str) -> bytes:
+        """The salt for what is sealed under a key; none if this life has made it."""
+        return b"" if key in self.fresh else self.life
 
     def _find(self, handle: bytes) -> tuple[str, Any] | tuple[None, None]:
         """The session of a handle; the one before of a pair still receives what was on its way."""
@@ -57,14 +63,15 @@ class Exchange(Negotiation):
         door = trapdoor(p, self.public, r)
         k = kdf(p.power(n, r), b"", ctx("K"), 32)
         tag = f(k, "B", role, run, th_a, n, door)
+        life = [self._salt(session["k_t"])] if self._salt(session["k_t"]) else []
+        salt = enc([th_a, run, *life])
         if p.compact:
-            body = seal(cid, k_t + k_d, th_a, ctx("B body", role, run), enc([n, tag[:8]]))
+            body = seal(cid, k_t + k_d, salt if life else th_a, ctx("B body", role, run), enc([n, tag[:8]]))
         else:
-            salt = enc([th_a, run])
             pad = kdf(k_d, salt, ctx("B pad", role), p.element_length)
             inner = seal(self.x, k_d, salt, ctx("B inner", role, sha(door)), xor(n, pad))
             body = seal(cid, k_t, salt, ctx("B outer", role), enc([inner, door, tag]))
-        request = enc([bytes.fromhex(session["handle"]), run, body])
+        request = enc([bytes.fromhex(session["handle"]), run, body, *life])
         self.halves[peer] = {"run": run, "R": big_r, "N": n, "K": k, "request": request}
         await self._post_half(peer)
 
@@ -145,6 +152,7 @@ class Exchange(Negotiation):
         runs[str(run)] = {"send": traffic[role], "receive": traffic[1 - role], "next": 0, "confirmed": 0, "got": -1,
                           "hop": kdf(half["K"], th_b, ctx("hop"), 32).hex(), "established": False, "failures": 0,
                           "code": kdf(root, b"", ctx("code"), 32).hex()}
+        self.fresh.add(traffic[role])
         self._seal(session, str(run), enc([last]))
         del self.halves[peer]
         self.tries.pop(peer, None)
@@ -157,10 +165,14 @@ class Exchange(Negotiation):
         if sequence >= MOST_SEALED:
             raise Refused("this run has sealed all it may")
         keys["next"] = sequence + 1
-        text = message_seal(session["cid"], bytes.fromhex(keys["send"]), int(run), sequence, plaintext)
-        hop = f8(bytes.fromhex(keys["hop"]), "hop", handle, int(run), sequence, text)
-        payload = enc([handle, int(run), sequence, text, hop])
-        session["out"] = {"run": run, "sequence": sequence, "payload": payload.hex()}
+        # Message 0 is sealed as soon as its keys are made, and stored with them.
+        salt = self._salt(keys["send"])
+        key, life = bytes.fromhex(keys["send"]), [salt] if salt else []
+        text = message_seal(session["cid"], life_key(session["cid"], key, salt) if salt else key, int(run), sequence,
+                            plaintext)
+        hop = f8(bytes.fromhex(keys["hop"]), "hop", handle, int(run), sequence, text, *life)
+        payload = enc([handle, int(run), sequence, text, hop, *life])
+        session["out"] = {"run": run, "sequence": sequence, "payload": payload.hex(), "salt": salt.hex()}
         self.state.write()
 
     async def flush(self, peer: str) -> None:
@@ -172,7 +184,8 @@ class Exchange(Negotiation):
         for _ in range(3):
             code, payload = await self.transport.request("POST", "msg", bytes.fromhex(out["payload"]))
             keys, handle = session["runs"][out["run"]], bytes.fromhex(session["handle"])
-            stored = f8(bytes.fromhex(keys["hop"]), "stored", handle, int(out["run"]), out["sequence"])
+            life = [bytes.fromhex(out["salt"])] if out.get("salt") else []
+            stored = f8(bytes.fromhex(keys["hop"]), "stored", handle, int(out["run"]), out["sequence"], *life)
             if code == "2.04" and payload == enc(stored):
                 keys["confirmed"] = max(keys["confirmed"], out["sequence"])
                 session["out"] = None
@@ -196,7 +209,7 @@ class Exchange(Negotiation):
 
     async def arrived(self, body: Any) -> bool:
         """Item 6: open each sequence once, rising."""
-        handle, run, sequence, sealed = m.shaped(body, m.MESSAGE)
+        handle, run, sequence, sealed, salt = m.message(body)
         peer, session = self._find(handle)
         if peer is None or session is None:
             return True
@@ -207,7 +220,9 @@ class Exchange(Negotiation):
         if sequence <= keys["got"] or keys["failures"] >= MOST_FAILURES:
             return True
         try:
-            plain = message_open(session["cid"], bytes.fromhex(keys["receive"]), run, sequence, sealed)
+            key = bytes.fromhex(keys["receive"])
+            key = life_key(session["cid"], key, salt) if salt else key
+            plain = message_open(session["cid"], key, run, sequence, sealed)
         except ValueError:
             keys["failures"] += 1
             if keys["failures"] == MOST_FAILURES:

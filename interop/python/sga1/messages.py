@@ -90,6 +90,13 @@ def shaped(value: Any, shape: Any) -> Any:
     return value
 
 
+def message(body: Any) -> tuple[bytes, int, int, bytes, bytes]:
+    """The body of item 6; an empty salt if it has none."""
+    if type(body) is list and len(body) == len(SALTED_MESSAGE):
+        return tuple(shaped(body, SALTED_MESSAGE))
+    return (*shaped(body, MESSAGE), b"")
+
+
 ID, HANDLE, NONCE, TICKET, GENERATION = B(1, 16), B(4, 4), B(8, 8), B(16, 16), B(4, 4)
 KEY16, TAG8, SEALED, COUNT, RUN = B(16, 16), B(8, 8), B(), U(), U(1)
 SEQUENCE = U(0, 2**20 - 1)
@@ -105,6 +112,7 @@ NOT_AGREED = [HANDLE, SEALED]
 WANTED = [HANDLE, RUN, SEALED]
 KEY = [HANDLE, RUN, SEALED]
 MESSAGE = [HANDLE, RUN, SEQUENCE, B(0, 8208)]
+SALTED_MESSAGE = [HANDLE, RUN, U(1, 2**20 - 1), B(0, 8208), B(8, 8)]
 EXPIRED = [HANDLE, RUN, SEQUENCE]
 A1_REFUSAL = [U(1, 6), COUNT]
 A4_SECRET = [NONCE, KEY16]

@@ -37,6 +37,7 @@ class Negotiation:
     tries: dict[str, int]
     halves: dict[str, Any]
     missing: list[tuple[str, int, int]]
+    fresh: set[str]
 
     async def attach(self) -> None:
         """See Device."""
@@ -114,6 +115,7 @@ class Negotiation:
         number = state["request_number"] = state["request_number"] + 1
         n_i, k_t = secrets.token_bytes(8), secrets.token_bytes(16)
         self.invites[peer] = {"n_i": n_i.hex(), "k_t": k_t.hex(), "cid": cid}
+        self.fresh.add(k_t.hex())
         state.write()
         id_i, id_j = state.bytes("id"), bytes.fromhex(peer)
         masked = xor(k_t, kdf(k_d, n_i, ctx("A1 pad"), 16))
@@ -147,6 +149,8 @@ class Negotiation:
         accepted = cid if contains(self.state["suites"], cid) else 0
         fresh = {"n_j": secrets.token_bytes(8).hex(), "k_t": secrets.token_bytes(16).hex(), "cid": accepted}
         values = self.answers.setdefault(handle.hex(), fresh)
+        if values is fresh:
+            self.fresh.add(fresh["k_t"])
         self.state.write()
         n_j, k_t, accepted = bytes.fromhex(values["n_j"]), bytes.fromhex(values["k_t"]), values["cid"]
         masked = xor(k_t, kdf(self.k_d, n_j, ctx("A3 pad"), 16))

@@ -114,6 +114,12 @@ def message_open(suite: int, traffic: bytes, run: int, sequence: int, sealed: by
     return s.decrypt(traffic[:s.key_length], nonce, sealed, enc([run, sequence]))
 
 
+def life_key(suite: int, traffic: bytes, salt: bytes) -> bytes:
+    """Section 7: key and IV of a direction in a later life of its sender."""
+    s = SUITES[suite]
+    return kdf(traffic, salt, ctx("life"), s.key_length + s.nonce_length)
+
+
 def inbox_seal(suite: int, k_d: bytes, n_a: bytes, c: int, plaintext: bytes) -> bytes:
     """Section 4: S of an Inbox (the gateway's side, for the vectors)."""
     s = SUITES[suite]

@@ -169,8 +169,9 @@ impl Node {
         assert!(self.kept.is_none(), "a text is in flight");
         let mut snapshot = vec![0; snapshot_len_max(1)];
         let len = self.device.snapshot(&mut snapshot).expect("snapshot_len_max is enough");
-        let device = Device::restore(&snapshot[..len]).expect("its own snapshot");
-        let mut twin = Self::with(device, self.peer, gateway, ChaCha12Rng::seed_from_u64(seed), self.traffic.clone())?;
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let device = Device::restore(&snapshot[..len], &mut rng).expect("its own snapshot");
+        let mut twin = Self::with(device, self.peer, gateway, rng, self.traffic.clone())?;
         twin.received.clone_from(&self.received);
         Ok(twin)
     }

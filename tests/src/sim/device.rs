@@ -8,7 +8,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 use sga_crypto::Secret;
 use sga_device::agent::{Agent, Image, Notice};
-use sga_device::{Accept, Device, DeviceId, Phase, Suite, SuiteSet};
+use sga_device::{Accept, Device, DeviceId, Failure, Phase, Suite, SuiteSet};
 use sga_gateway_core::Now;
 
 /// How often a device refreshes its inbox.
@@ -28,6 +28,10 @@ pub struct DeviceNode {
     wanted: Vec<(DeviceId, Option<Suite>)>,
     /// Texts that were not sealed yet.
     outgoing: HashMap<DeviceId, VecDeque<Vec<u8>>>,
+    /// Texts that were sealed, while this process runs.
+    sealed: HashMap<(DeviceId, u32, u32), Vec<u8>>,
+    /// Whether the application sends a text again that is reported as lost.
+    pub sends_lost_again: bool,
     /// Texts that the application was handed, by sender, in order. Survives restarts, like the image.
     pub received: HashMap<DeviceId, Vec<Vec<u8>>>,
     /// All that was reported.
@@ -69,6 +73,8 @@ impl DeviceNode {
             gateway,
             wanted: Vec::new(),
             outgoing: HashMap::new(),
+            sealed: HashMap::new(),
+            sends_lost_again: false,
             received: HashMap::new(),
             notices: Vec::new(),
             restarts: 0,
@@ -107,13 +113,19 @@ impl DeviceNode {
     pub(crate) fn restart(&mut self, now: Now, rng: &mut ChaCha12Rng) {
         self.restarts += 1;
         self.address.set_port(self.address.port() + 1);
-        let mut device = self.image.device().expect("its own image");
+        let mut device = self.image.device(rng).expect("its own image");
         if !device.is_registered() {
             device.register();
         }
         self.seed = seed(rng);
         self.agent = Agent::new(device, self.gateway, self.seed, self.image.clone());
         self.agent.listen(now, REFRESH);
+    }
+
+    /// The same, from an older copy of its image.
+    pub(crate) fn set_back(&mut self, image: Image, now: Now, rng: &mut ChaCha12Rng) {
+        self.image = image;
+        self.restart(now, rng);
     }
 
     /// Does what is due until something has to be waited for; `send` takes the datagrams.
@@ -129,6 +141,12 @@ impl DeviceNode {
                 send(self.address, transmit.peer, transmit.bytes);
             }
             while let Some(notice) = self.agent.poll_notice() {
+                if let Notice::Failed(Failure::TextLost { peer, run, sequence }) = notice
+                    && self.sends_lost_again
+                    && let Some(text) = self.sealed.remove(&(peer, run, sequence))
+                {
+                    self.outgoing.entry(peer).or_default().push_front(text);
+                }
                 self.notices.push(notice);
             }
             // The application's own record is written together with the image that says that it has the text.
@@ -157,8 +175,8 @@ impl DeviceNode {
             if let Some(text) = texts.front()
                 && self.agent.device().can_send(peer)
             {
-                self.agent.send(peer, text).expect("can_send said so");
-                texts.pop_front();
+                let (run, sequence) = self.agent.send(peer, text).expect("can_send said so");
+                self.sealed.extend(texts.pop_front().map(|text| ((peer, run, sequence), text)));
                 return true;
             }
         }

@@ -164,6 +164,17 @@ impl GatewayNode {
         }
     }
 
+    /// The store is replaced: by a copy, or by a new one. Either gets a generation of its own.
+    pub(crate) fn replace_store(&mut self, copy: Option<SimStore>) {
+        self.crash();
+        let mut generation = [0; 4];
+        self.rng.fill_bytes(&mut generation);
+        self.store = copy.unwrap_or_else(|| SimStore::fresh(&Boot::fresh(generation)));
+        self.store.set_generation(generation);
+        let rng = ChaCha12Rng::from_rng(&mut self.rng);
+        self.core = Gateway::new(self.settings.clone(), self.keys.clone(), self.store.boot(), rng);
+    }
+
     /// The power goes. Of the commits in hand some first ones may have reached the medium although nobody was told.
     pub(crate) fn crash(&mut self) {
         let commits: Vec<_> = self

@@ -28,6 +28,12 @@ impl SimStore {
         Boot::from_meta(&self.records[&Key::Meta.to_bytes()]).expect("written by the core")
     }
 
+    /// What an operator does with a store that is not the one the gateway had last.
+    pub(crate) fn set_generation(&mut self, generation: [u8; 4]) {
+        let boot = self.boot().renewed(generation, None);
+        self.change(&boot.to_change());
+    }
+
     /// A commit reaches the medium.
     pub fn apply(&mut self, commit: &Commit) {
         commit.changes.iter().for_each(|change| self.change(change));

@@ -8,11 +8,13 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use sga_coap::{Config, Endpoint, Event, IncomingResponse, Request};
+use sga_device::agent::Image;
 use sga_device::{DeviceId, SuiteSet};
 use sga_gateway_core::{Now, Settings};
 
 use super::device::DeviceNode;
 use super::gateway::GatewayNode;
+use super::store::SimStore;
 
 /// What the network does to datagrams, in parts of 1,000.
 #[derive(Clone, Copy, Debug, Default)]
@@ -169,6 +171,16 @@ impl World {
     /// A device's power goes and comes back, at another port.
     pub fn restart_device(&mut self, at: usize) {
         self.devices[at].restart(self.now, &mut self.rng);
+    }
+
+    /// A device starts from an older copy of its image, at another port.
+    pub fn set_back_device(&mut self, at: usize, image: Image) {
+        self.devices[at].set_back(image, self.now, &mut self.rng);
+    }
+
+    /// The gateway's store is replaced, by an older copy or by an empty one; it has another generation then.
+    pub fn replace_store(&mut self, copy: Option<SimStore>) {
+        self.gateway.replace_store(copy);
     }
 
     /// Runs until `done` or the time is over; says whether it was done. `done` is asked after everything that happens.

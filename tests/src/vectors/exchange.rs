@@ -22,6 +22,8 @@ pub(super) struct Keys {
 
 struct Ran {
     n: Element,
+    f: Vec<u8>,
+    tag: [u8; 16],
     key: Secret<32>,
     request_hash: [u8; 32],
 }
@@ -30,10 +32,12 @@ struct Ran {
 pub(super) fn exchange(inputs: &Inputs, th_a: &[u8; 32], out: &mut Lines) -> Keys {
     let [i, j] = [Role::Initiator, Role::Responder];
     let ran_i = half(inputs, th_a, i, out);
+    half_of_a_later_life(inputs, th_a, i, &ran_i, out);
     waiting(inputs, &ran_i, out);
     refusals(inputs, &ran_i, out);
     wanted(inputs, th_a, out);
     let ran_j = half(inputs, th_a, j, out);
+    half_of_a_later_life(inputs, th_a, j, &ran_j, out);
 
     out.section("§6 B4, B5: what the gateway makes of the two");
     let th_b = steps::th_b(th_a, RUN, ran_i.n.as_bytes(), ran_j.n.as_bytes());
@@ -85,42 +89,63 @@ fn half(inputs: &Inputs, th_a: &[u8; 32], role: Role, out: &mut Lines) -> Ran {
     out.bytes(&format!("K' {who}"), made.key.expose());
     let tag = steps::b_tag(&made.key, role.id(), RUN, th_a, n, made.trapdoor.as_bytes());
     out.bytes(&format!("{step} tag"), tag);
-    let body = if inputs.is_classic() {
-        classic_body(inputs, th_a, role, step, n, made.trapdoor.as_bytes(), tag, out)
-    } else {
-        let [f8 @ .., _, _, _, _, _, _, _, _] = tag;
-        let plaintext = encode(&HalfCompact { element: n, tag: f8 });
-        out.bytes(&format!("{step} plaintext"), &plaintext);
-        let key = steps::b_body_compact(inputs.aead, &me.temporary_key, &me.registered_key, th_a, role.id(), RUN);
-        seal(key, &plaintext)
-    };
-    out.bytes(&format!("{step} body"), &body);
-    let payload = encode(&Half { handle: me.handle, run: RUN, body: &body });
-    out.bytes(&format!("{step} payload"), &payload);
-    Ran { n: made.element.clone(), key: made.key, request_hash: sha256(&payload) }
+    let f = made.trapdoor.as_bytes().to_vec();
+    let mut ran = Ran { n: made.element.clone(), f, tag, key: made.key, request_hash: [0; 32] };
+    ran.request_hash = sha256(&half_payload(inputs, th_a, role, step, &ran, None, out));
+    ran
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that the body is made of")]
+/// The same values, as an end seals them that had k_t in its store when it started. Only one of the two is ever made.
+fn half_of_a_later_life(inputs: &Inputs, th_a: &[u8; 32], role: Role, ran: &Ran, out: &mut Lines) {
+    let step = if role == Role::Initiator { "B1 of a later life" } else { "B3 of a later life" };
+    out.section(&format!("§6 {step}: in its place, with the salt of that life"));
+    half_payload(inputs, th_a, role, step, ran, Some(&inputs.end(role).life), out);
+}
+
+fn half_payload(
+    inputs: &Inputs,
+    th_a: &[u8; 32],
+    role: Role,
+    step: &str,
+    ran: &Ran,
+    life: Option<&[u8; 8]>,
+    out: &mut Lines,
+) -> Vec<u8> {
+    let me = inputs.end(role);
+    let body = if inputs.is_classic() {
+        classic_body(inputs, th_a, role, step, ran, life, out)
+    } else {
+        let [f8 @ .., _, _, _, _, _, _, _, _] = ran.tag;
+        let plaintext = encode(&HalfCompact { element: ran.n.as_bytes(), tag: f8 });
+        out.bytes(&format!("{step} plaintext"), &plaintext);
+        let (k_t, k_d) = (&me.temporary_key, &me.registered_key);
+        seal(steps::b_body_compact(inputs.aead, k_t, k_d, th_a, role.id(), RUN, life), &plaintext)
+    };
+    out.bytes(&format!("{step} body"), &body);
+    let payload = encode(&Half { handle: me.handle, run: RUN, body: &body, salt: life.copied() });
+    out.bytes(&format!("{step} payload"), &payload);
+    payload
+}
+
 fn classic_body(
     inputs: &Inputs,
     th_a: &[u8; 32],
     role: Role,
     step: &str,
-    n: &[u8],
-    f: &[u8],
-    tag: [u8; 16],
+    ran: &Ran,
+    life: Option<&[u8; 8]>,
     out: &mut Lines,
 ) -> Vec<u8> {
-    let me = inputs.end(role);
+    let (me, n, f) = (inputs.end(role), ran.n.as_bytes(), &ran.f);
     let mut masked = vec![0; n.len()];
-    steps::b_pad(&me.registered_key, th_a, RUN, role.id(), &mut masked);
+    steps::b_pad(&me.registered_key, th_a, RUN, role.id(), life, &mut masked);
     masked.iter_mut().zip(n).for_each(|(byte, with)| *byte ^= with);
     out.bytes(&format!("{step} E plaintext"), &masked);
-    let e = seal(steps::b_inner(inputs.aead, &me.registered_key, th_a, RUN, role.id(), f), &masked);
+    let e = seal(steps::b_inner(inputs.aead, &me.registered_key, th_a, RUN, role.id(), f, life), &masked);
     out.bytes(&format!("{step} E"), &e);
-    let plaintext = encode(&HalfClassic { sealed_element: &e, trapdoor: f, tag });
+    let plaintext = encode(&HalfClassic { sealed_element: &e, trapdoor: f, tag: ran.tag });
     out.bytes(&format!("{step} plaintext"), &plaintext);
-    seal(steps::b_outer(inputs.aead, &me.temporary_key, th_a, RUN, role.id()), &plaintext)
+    seal(steps::b_outer(inputs.aead, &me.temporary_key, th_a, RUN, role.id(), life), &plaintext)
 }
 
 fn waiting(inputs: &Inputs, ran: &Ran, out: &mut Lines) {

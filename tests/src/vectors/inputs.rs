@@ -52,6 +52,8 @@ pub struct End {
     pub big_r: Seed,
     /// r; of no use in the compact profile.
     pub r: Seed,
+    /// The salt of a later life.
+    pub life: [u8; 8],
 }
 
 impl End {
@@ -69,6 +71,7 @@ impl End {
             handle: Handle(made(&of("handle"))),
             big_r: Seed::from_bytes(made(&of("R"))),
             r: Seed::from_bytes(made(&of("r"))),
+            life: made(&of("life")),
         }
     }
 
@@ -86,6 +89,7 @@ impl End {
         if classic {
             out.bytes(&of("r"), self.r.expose());
         }
+        out.bytes(&of("life"), self.life);
     }
 }
 

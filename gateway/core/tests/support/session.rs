@@ -152,31 +152,58 @@ impl World {
 
     /// Puts what is in a Half, whatever it is, into valid seals.
     pub(crate) fn wrap(&self, session: &Session, dev: &Dev, role: Role, run: u32, made: &Made) -> Vec<u8> {
+        self.wrap_in_life(session, dev, role, run, made, None)
+    }
+
+    /// The same with the salt of a later life.
+    pub(crate) fn wrap_in_life(
+        &self,
+        session: &Session,
+        dev: &Dev,
+        role: Role,
+        run: u32,
+        made: &Made,
+        salt: Option<[u8; 8]>,
+    ) -> Vec<u8> {
+        let life = salt.as_ref();
         let Made { element, trapdoor, tag, .. } = made;
         let tag8 = tag[..8].try_into().unwrap();
         let plain = match self.settings.profile {
             Profile::Compact => encoded(&HalfCompact { element, tag: tag8 }),
             _ => {
                 let mut padded = vec![0; element.len()];
-                steps::b_pad(&dev.key(), &session.th_a, run, role.id(), &mut padded);
+                steps::b_pad(&dev.key(), &session.th_a, run, role.id(), life, &mut padded);
                 padded.iter_mut().zip(element).for_each(|(pad, byte)| *pad ^= byte);
-                let key = steps::b_inner(aead(dev.suite), &dev.key(), &session.th_a, run, role.id(), trapdoor);
+                let key = steps::b_inner(aead(dev.suite), &dev.key(), &session.th_a, run, role.id(), trapdoor, life);
                 encoded(&HalfClassic { sealed_element: &seal_bytes(key, &padded), trapdoor, tag: *tag })
             }
         };
-        self.wrap_plain(session, dev, role, run, &plain)
+        self.wrap_plain_in_life(session, dev, role, run, &plain, salt)
     }
 
     /// Puts bytes into the outer seal of a Half.
     pub(crate) fn wrap_plain(&self, session: &Session, dev: &Dev, role: Role, run: u32, plain: &[u8]) -> Vec<u8> {
+        self.wrap_plain_in_life(session, dev, role, run, plain, None)
+    }
+
+    fn wrap_plain_in_life(
+        &self,
+        session: &Session,
+        dev: &Dev,
+        role: Role,
+        run: u32,
+        plain: &[u8],
+        salt: Option<[u8; 8]>,
+    ) -> Vec<u8> {
+        let life = salt.as_ref();
         let suite = aead(session.suite);
         let key = match self.settings.profile {
             Profile::Compact => {
-                steps::b_body_compact(suite, &session.key(role), &dev.key(), &session.th_a, role.id(), run)
+                steps::b_body_compact(suite, &session.key(role), &dev.key(), &session.th_a, role.id(), run, life)
             }
-            _ => steps::b_outer(suite, &session.key(role), &session.th_a, run, role.id()),
+            _ => steps::b_outer(suite, &session.key(role), &session.th_a, run, role.id(), life),
         };
-        encoded(&Half { handle: session.handle(role), run, body: &seal_bytes(key, plain) })
+        encoded(&Half { handle: session.handle(role), run, body: &seal_bytes(key, plain), salt })
     }
 
     pub(crate) fn b_refusal(&self, session: &Session, role: Role, request: &[u8], answer: &Answer) -> BRefusal {
@@ -223,15 +250,32 @@ impl World {
     pub(crate) fn message(&self, session: &Session, run: &Run, role: Role, sequence: u32, text: &[u8]) -> Vec<u8> {
         let handle = session.handle(role);
         let hop = Secret::new(run.hop[role as usize]);
-        let hop_tag = steps::hop_tag(&hop, &handle.0, run.run, sequence, text);
-        encoded(&MessagePost { handle, run: run.run, sequence, ciphertext: text, hop_tag })
+        let hop_tag = steps::hop_tag(&hop, &handle.0, run.run, sequence, text, None);
+        encoded(&MessagePost { handle, run: run.run, sequence, ciphertext: text, hop_tag, salt: None })
+    }
+
+    /// A message of the initiator's with the salt of a later life, and its answer.
+    pub(crate) fn message_in_life(
+        &self,
+        session: &Session,
+        run: &Run,
+        sequence: u32,
+        text: &[u8],
+        salt: [u8; 8],
+    ) -> (Vec<u8>, Vec<u8>) {
+        let handle = session.handle(Role::Initiator);
+        let hop = Secret::new(run.hop[0]);
+        let hop_tag = steps::hop_tag(&hop, &handle.0, run.run, sequence, text, Some(&salt));
+        let post = MessagePost { handle, run: run.run, sequence, ciphertext: text, hop_tag, salt: Some(salt) };
+        let stored = steps::stored_tag(&hop, &handle.0, run.run, sequence, Some(&salt));
+        (encoded(&post), encoded(&Tag8(stored)))
     }
 }
 
 /// The answer to a message that is stored.
 pub(crate) fn stored(session: &Session, run: &Run, role: Role, sequence: u32) -> Vec<u8> {
     let hop = Secret::new(run.hop[role as usize]);
-    encoded(&Tag8(steps::stored_tag(&hop, &session.handle(role).0, run.run, sequence)))
+    encoded(&Tag8(steps::stored_tag(&hop, &session.handle(role).0, run.run, sequence, None)))
 }
 
 /// The answer to a Half that waits for the other.

@@ -14,7 +14,9 @@ impl File {
     /// Returns the root.
     pub(super) fn exchange(&mut self, th_a: &[u8; 32]) -> Secret<32> {
         let run = self.number("run");
-        let half_i = self.half(th_a, Role::Initiator, "B1");
+        let half_i = self.half(th_a, Role::Initiator, "B1", false);
+        let later = self.half(th_a, Role::Initiator, "B1 of a later life", true);
+        assert!(later.element == half_i.element);
         self.answers(run);
         let body = self.item(Role::Responder, "B2", 2, kind::WANTED);
         let item: WantedItem<'_> = decode(&body).expect("B2");
@@ -22,7 +24,9 @@ impl File {
         let key = steps::b2(self.aead, &self.key("k_t j"), th_a, item.run, 1);
         let inside = self.open(key, item.sealed, "B2 S", "B2 plaintext");
         assert_eq!((item.run, decode::<Wanted>(&inside)), (run, Ok(Wanted)));
-        let half_j = self.half(th_a, Role::Responder, "B3");
+        let half_j = self.half(th_a, Role::Responder, "B3", false);
+        let later = self.half(th_a, Role::Responder, "B3 of a later life", true);
+        assert!(later.element == half_j.element);
 
         let th_b = steps::th_b(th_a, run, half_i.element.as_bytes(), half_j.element.as_bytes());
         self.same("th_B", th_b);
@@ -59,28 +63,34 @@ impl File {
     }
 
     /// B4: as the gateway takes it.
-    fn half(&mut self, th_a: &[u8; 32], role: Role, step: &str) -> VerifiedHalf {
+    fn half(&mut self, th_a: &[u8; 32], role: Role, step: &str, later: bool) -> VerifiedHalf {
         let who = end(role);
         let bytes = self.get(&format!("{step} payload"));
-        let Half { handle, run, body } = decode(&bytes).expect("a Half");
+        let Half { handle, run, body, salt } = decode(&bytes).expect("a Half");
+        assert_eq!(salt.is_some(), later, "{step}");
+        if let Some(salt) = salt {
+            self.same(&format!("life {who}"), salt);
+        }
+        // Values that do not depend on the life are there once.
+        let (life, values) = (salt.as_ref(), step.get(..2).unwrap_or(step));
         self.same(&format!("handle {who}"), handle.0);
         assert_eq!(run, self.number("run"));
         let (k_t, k_d) = (self.key(&format!("k_t {who}")), self.key(&format!("k_d {who}")));
         let (body_name, plain_name) = (format!("{step} body"), format!("{step} plaintext"));
         let (n, f, tag) = if self.group.is_compact() {
-            let key = steps::b_body_compact(self.aead, &k_t, &k_d, th_a, role.id(), run);
+            let key = steps::b_body_compact(self.aead, &k_t, &k_d, th_a, role.id(), run, life);
             let inside = self.open(key, body, &body_name, &plain_name);
             let HalfCompact { element, tag } = decode(&inside).expect("a body");
             (element.to_vec(), Vec::new(), tag.to_vec())
         } else {
-            let key = steps::b_outer(self.aead, &k_t, th_a, run, role.id());
+            let key = steps::b_outer(self.aead, &k_t, th_a, run, role.id(), life);
             let inside = self.open(key, body, &body_name, &plain_name);
             let HalfClassic { sealed_element, trapdoor, tag } = decode(&inside).expect("a body");
-            self.same(&format!("{step} F"), trapdoor);
-            let key = steps::b_inner(self.aead, &k_d, th_a, run, role.id(), trapdoor);
+            self.same(&format!("{values} F"), trapdoor);
+            let key = steps::b_inner(self.aead, &k_d, th_a, run, role.id(), trapdoor, life);
             let masked = self.open(key, sealed_element, &format!("{step} E"), &format!("{step} E plaintext"));
             let mut n = vec![0; masked.len()];
-            steps::b_pad(&k_d, th_a, run, role.id(), &mut n);
+            steps::b_pad(&k_d, th_a, run, role.id(), life, &mut n);
             n.iter_mut().zip(masked).for_each(|(byte, with)| *byte ^= with);
             (n, trapdoor.to_vec(), tag.to_vec())
         };
@@ -92,7 +102,7 @@ impl File {
             steps::trapdoor_open(self.group, secret, public, &f).expect("F_G(r)")
         };
         self.same(&format!("r {who}"), r.expose());
-        let whole_tag: [u8; 16] = self.array(&format!("{step} tag"));
+        let whole_tag: [u8; 16] = self.array(&format!("{values} tag"));
         assert!(whole_tag.starts_with(&tag));
         assert_eq!(whole_tag, steps::b_tag(&half.key, role.id(), run, th_a, &n, &f));
         self.same(&format!("N {who}"), &n);
@@ -138,22 +148,30 @@ impl File {
         let name = format!("message {number_in_run} {who}");
         let bytes = self.get(&format!("{name} payload"));
         let Ok(MsgPost::Message(post)) = decode(&bytes) else { panic!("{name}") };
-        let MessagePost { handle, run, sequence, ciphertext, hop_tag } = post;
+        let MessagePost { handle, run, sequence, ciphertext, hop_tag, salt } = post;
+        let life = salt.as_ref();
+        if let Some(salt) = salt {
+            self.same(&format!("life {who}"), salt);
+        }
         self.same(&format!("handle {who}"), handle.0);
         assert_eq!((run, sequence), (self.number("run"), number_in_run));
         let hop_key = self.key(&format!("hop key {who}"));
-        assert_eq!(hop_tag, steps::hop_tag(&hop_key, &handle.0, run, sequence, ciphertext), "{name}");
+        assert_eq!(hop_tag, steps::hop_tag(&hop_key, &handle.0, run, sequence, ciphertext, life), "{name}");
         self.same(&format!("{name} hop"), hop_tag);
         self.same(&format!("{name} ciphertext"), ciphertext);
         let answer = self.get(&format!("{name} answer payload"));
-        assert_eq!(decode(&answer), Ok(Tag8(steps::stored_tag(&hop_key, &handle.0, run, sequence))), "{name}");
+        assert_eq!(decode(&answer), Ok(Tag8(steps::stored_tag(&hop_key, &handle.0, run, sequence, life))), "{name}");
 
         let body = self.item(from.other(), &name, item_number, kind::MESSAGE);
         let item: MessageItem<'_> = decode(&body).expect("a message item");
         self.same(&format!("handle {}", end(from.other())), item.handle.0);
-        assert_eq!((item.run, item.sequence, item.ciphertext), (run, sequence, ciphertext), "{name}");
-        let key = steps::traffic(root, self.aead, from.id());
+        assert_eq!((item.run, item.sequence, item.ciphertext, item.salt), (run, sequence, ciphertext, salt), "{name}");
+        let mut key = steps::traffic(root, self.aead, from.id());
         self.same(&format!("traffic {who}"), key.expose());
+        if let Some(salt) = life {
+            key = key.in_life(salt);
+            self.same(&format!("traffic {who} of a later life"), key.expose());
+        }
         let mut text = item.ciphertext.to_vec();
         let len = key.open(run, sequence, &mut text).expect("a message opens");
         self.same(&format!("{name} plaintext"), &text[..len]);

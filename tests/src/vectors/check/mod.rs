@@ -28,7 +28,7 @@ pub fn check(text: &str) -> (u8, u8) {
     ends.into_iter().for_each(|role| file.attach(role));
     let th_a = file.negotiate();
     let root = file.exchange(&th_a);
-    for (role, sequence, number) in [(ends[0], 0, 3), (ends[1], 0, 3), (ends[0], 1, 4)] {
+    for (role, sequence, number) in [(ends[0], 0, 3), (ends[1], 0, 3), (ends[0], 1, 4), (ends[0], 2, 5)] {
         file.message(&root, role, sequence, number);
     }
     let body = file.item(ends[0], "expired", 4, kind::EXPIRED);
