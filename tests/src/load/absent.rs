@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
+use serde_json::json;
 use sga_coap::Now;
 use sga_device::DeviceId;
-use serde_json::json;
 
 use super::drive::{Drive, Plan, Setup};
 use super::figures::mib;
@@ -21,7 +21,7 @@ use super::{Absent, say};
 const SENDERS: usize = 256;
 
 /// Messages that a mailbox takes beside the confirmation of the key exchange, with some to spare.
-pub(crate) const MAILBOX_MESSAGES: u64 = 250;
+const MAILBOX_MESSAGES: u64 = 250;
 
 /// Bytes that they may have together.
 const MAILBOX_BYTES: u64 = 900 << 10;
@@ -71,7 +71,7 @@ impl Plan for Filling<'_> {
             return Ok(());
         }
         self.stored += 1;
-        if self.stored % self.report_every == 0 {
+        if self.stored.is_multiple_of(self.report_every) {
             self.last = procfs::memory(self.pid)?;
             say(&format!(
                 "{:>10} messages {:>7.1} s   VmRSS {:>7.1} MiB   VmHWM {:>7.1} MiB   folder {:>8.1} MiB",
@@ -200,7 +200,10 @@ pub(crate) fn run(options: &Absent, folder: &Folder) -> Result<serde_json::Value
     ));
     let witnesses = look(&mut drive, options, each as usize)?;
     let after = procfs::memory(gateway.server.pid())?;
-    say(&format!("{witnesses} devices came back and found all of their {each} messages; VmRSS {:.1} MiB", mib(after.now)));
+    say(&format!(
+        "{witnesses} devices came back and found all of their {each} messages; VmRSS {:.1} MiB",
+        mib(after.now)
+    ));
     Ok(json!({
         "command": "absent",
         "devices": devices,

@@ -11,7 +11,7 @@ use super::figures::{Cost, Latencies, Row};
 use super::mosquitto::{self, Mosquitto, Persistence};
 use super::process::{Folder, Gateway};
 use super::worker::{Outcome, Worker};
-use super::{Durable, floor, mqtt, procfs, say};
+use super::{Durable, floor, mqtt, say};
 
 /// Messages of a mailbox before it is drained: the gateway takes 256, or 960 KiB.
 const DRAIN_AT: u32 = 192;
@@ -52,6 +52,7 @@ impl Plan for Sending {
 /// Runs it; all rows, for the caller to show.
 pub(crate) fn run(options: &Durable, folder: &Folder) -> Result<serde_json::Value, String> {
     let time = Duration::from_secs_f64(options.seconds);
+    let program = (!options.no_mosquitto).then(|| mosquitto::find(options.mosquitto.as_deref())).transpose()?;
     let drain_at = DRAIN_AT.min((MAILBOX_BYTES / (options.bytes + 64)) as u32).max(1);
     say(&format!(
         "{} s each, texts of {} bytes, in {}; each sender has one message in flight and waits for its confirmation",
@@ -63,7 +64,11 @@ pub(crate) fn run(options: &Durable, folder: &Folder) -> Result<serde_json::Valu
         "sga: a 2.04 means that the message is on disk; receivers are registered and absent; each sender's mailbox is emptied by \
          one attach after {drain_at} messages, which counts as time and not as a message"
     ));
-    say("mosquitto: QoS 1, a persistent subscriber that is away; its PUBACK does not mean that the message is on disk");
+    if program.is_some() {
+        say(
+            "mosquitto: QoS 1, a persistent subscriber that is away; its PUBACK does not mean that the message is on disk",
+        );
+    }
     let floor_time = time.min(FLOOR_TIME);
     let rows = [floor::measure(&folder.path, 256, floor_time)?, floor::measure(&folder.path, 4_096, floor_time)?];
     let floor = rows[0].per_s;
@@ -71,15 +76,14 @@ pub(crate) fn run(options: &Durable, folder: &Folder) -> Result<serde_json::Valu
     say(&format!("\n{}", Row::HEAD));
     rows.into_iter().for_each(|row| shown.add(row));
     if rows_are_too_fast(floor) {
-        say("that is faster than any disk: this folder seems to be in memory, and the figures below are not about durability");
+        say(
+            "that is faster than any disk: this folder seems to be in memory, and the figures below are not about durability",
+        );
     }
     for &senders in &options.senders {
         shown.add(sga(options, folder, senders, time, drain_at)?);
     }
-    if options.no_mosquitto {
-        say("mosquitto: not asked for");
-    } else {
-        let program = mosquitto::find(options.mosquitto.as_deref())?;
+    if let Some(program) = program {
         for persistence in [Persistence::EachChange, Persistence::Default] {
             for &senders in &options.senders {
                 shown.add(broker(options, folder, &program, persistence, senders, time)?);
@@ -119,13 +123,13 @@ fn sga(options: &Durable, folder: &Folder, senders: usize, time: Duration, drain
     let pid = gateway.server.pid();
     let mut drive = Drive::new(gateway.address, senders, senders)?;
     drive.run(&mut Setup::default())?;
-    let before = cost(pid)?;
+    let before = Cost::so_far(Some(pid))?;
     let began = drive.clock.now();
     let text = vec![b'.'; options.bytes];
     let mut plan = Sending { text, until: began + time, drain_at, latencies: Latencies::default() };
     drive.run(&mut plan)?;
     let elapsed = drive.clock.now() - began;
-    let row = plan.latencies.row("sga", senders, elapsed, since(before, cost(pid)?));
+    let row = plan.latencies.row("sga", senders, elapsed, Cost::since(before, Some(pid))?);
     drop(gateway);
     remove(&data)?;
     Ok(row)
@@ -144,9 +148,10 @@ fn broker(
     let pid = broker.server.pid();
     mqtt::subscribe(broker.address)?;
     let mut publishers = mqtt::Publishers::connect(broker.address, senders, options.bytes)?;
-    let before = cost(pid)?;
+    let before = Cost::so_far(Some(pid))?;
     let (latencies, elapsed) = publishers.run(time)?;
-    let row = latencies.row(&format!("mosquitto, {}", persistence.name()), senders, elapsed, since(before, cost(pid)?));
+    let row =
+        latencies.row(&format!("mosquitto, {}", persistence.name()), senders, elapsed, Cost::since(before, Some(pid))?);
     drop(broker);
     remove(&data)?;
     Ok(row)
@@ -154,15 +159,4 @@ fn broker(
 
 fn remove(folder: &Path) -> Result<(), String> {
     std::fs::remove_dir_all(folder).map_err(|error| format!("cannot remove {}: {error}", folder.display()))
-}
-
-fn cost(server: u32) -> Result<Cost, String> {
-    Ok(Cost { server: procfs::cpu(server)?, driver: procfs::cpu(std::process::id())? })
-}
-
-fn since(before: Cost, after: Cost) -> Cost {
-    Cost {
-        server: after.server.saturating_sub(before.server),
-        driver: after.driver.saturating_sub(before.driver),
-    }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::procfs;
+
 /// Latencies kept for one measurement: a bound on memory. What comes after counts in the rate and not in the percentiles.
 const LATENCIES_MAX: usize = 20_000_000;
 
@@ -41,6 +43,7 @@ impl Latencies {
             p99_ms: self.permille_ms(990),
             server_share: cost.server.as_secs_f64() / seconds,
             driver_share: cost.driver.as_secs_f64() / seconds,
+            others_share: cost.others.as_secs_f64() / seconds,
         }
     }
 }
@@ -50,6 +53,27 @@ impl Latencies {
 pub(crate) struct Cost {
     pub(crate) server: Duration,
     pub(crate) driver: Duration,
+    /// What else the machine did: how far the figures can be trusted.
+    pub(crate) others: Duration,
+}
+
+impl Cost {
+    /// As of now; `server` is a process.
+    pub(crate) fn so_far(server: Option<u32>) -> Result<Self, String> {
+        let server = server.map_or(Ok(Duration::ZERO), procfs::cpu)?;
+        let driver = procfs::cpu(std::process::id())?;
+        Ok(Self { server, driver, others: procfs::machine_cpu()?.saturating_sub(server + driver) })
+    }
+
+    /// From then until now.
+    pub(crate) fn since(before: Self, server: Option<u32>) -> Result<Self, String> {
+        let now = Self::so_far(server)?;
+        Ok(Self {
+            server: now.server.saturating_sub(before.server),
+            driver: now.driver.saturating_sub(before.driver),
+            others: now.others.saturating_sub(before.others),
+        })
+    }
 }
 
 /// One line of the table.
@@ -63,17 +87,19 @@ pub(crate) struct Row {
     /// Of one core.
     pub(crate) server_share: f64,
     pub(crate) driver_share: f64,
+    pub(crate) others_share: f64,
 }
 
 impl Row {
-    pub(crate) const HEAD: &'static str = "system                          senders  messages/s    p50 ms    p99 ms   \
-                                           x raw sync   server CPU   driver CPU   server µs/message";
+    /// Shares are of one core.
+    pub(crate) const HEAD: &'static str = "system                     senders  messages/s   p50 ms   p99 ms  x raw sync  \
+                                           server CPU  driver CPU  others' CPU  server µs/message";
 
     /// `floor`: raw syncs per second.
     pub(crate) fn text(&self, floor: f64) -> String {
         let each = if self.count == 0 { 0.0 } else { self.server_share * 1e6 / self.per_s };
         format!(
-            "{:<31} {:>7} {:>11.0} {:>9.3} {:>9.3} {:>12.2} {:>10.0} % {:>10.0} % {:>19.1}",
+            "{:<26} {:>7} {:>11.0} {:>8.3} {:>8.3} {:>11.2} {:>9.0} % {:>9.0} % {:>10.0} % {:>18.1}",
             self.system,
             self.senders,
             self.per_s,
@@ -82,6 +108,7 @@ impl Row {
             self.per_s / floor.max(1e-9),
             self.server_share * 100.0,
             self.driver_share * 100.0,
+            self.others_share * 100.0,
             each,
         )
     }
@@ -97,6 +124,7 @@ impl Row {
             "raw_sync_ratio": self.per_s / floor.max(1e-9),
             "server_cpu": self.server_share,
             "driver_cpu": self.driver_share,
+            "others_cpu": self.others_share,
         })
     }
 }

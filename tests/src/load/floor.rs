@@ -19,6 +19,7 @@ pub(crate) fn measure(folder: &Path, block: usize, seconds: Duration) -> Result<
     file.write_all(&vec![0; FILE_BYTES]).and_then(|()| file.sync_all()).map_err(failed)?;
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let bytes = vec![0x5a; block];
+    let before = Cost::so_far(None)?;
     let (clock, mut at, mut latencies) = (Clock::start(), 0, Latencies::default());
     while clock.now() < seconds {
         if at + block > FILE_BYTES {
@@ -32,5 +33,5 @@ pub(crate) fn measure(folder: &Path, block: usize, seconds: Duration) -> Result<
     }
     let elapsed = clock.now();
     std::fs::remove_file(&path).map_err(failed)?;
-    Ok(latencies.row(&format!("raw sync, {block} bytes"), 1, elapsed, Cost::default()))
+    Ok(latencies.row(&format!("raw sync, {block} bytes"), 1, elapsed, Cost::since(before, None)?))
 }

@@ -62,6 +62,20 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration, String> {
     }
 }
 
+/// Processor time that the whole machine spent on work, ours and that of others.
+pub(crate) fn machine_cpu() -> Result<Duration, String> {
+    let text = fs::read_to_string("/proc/stat").map_err(|error| format!("/proc/stat: {error}"))?;
+    let first = text.lines().next().and_then(|line| line.strip_prefix("cpu ")).unwrap_or("");
+    let ticks: Vec<u64> = first.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    match ticks.as_slice() {
+        // Between them idle and iowait; after them what a hypervisor took and what guests took, who are counted already.
+        [user, nice, system, _, _, irq, softirq, ..] => {
+            Ok(Duration::from_millis((user + nice + system + irq + softirq) * 1_000 / TICKS_PER_S))
+        }
+        _ => Err("/proc/stat is not understood".to_owned()),
+    }
+}
+
 /// Bytes of disk that the files below a folder take.
 pub(crate) fn disk_bytes(folder: &Path) -> Result<u64, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -84,7 +98,7 @@ mod tests {
         let own = std::process::id();
         let found = memory(own).expect("on Linux");
         assert!(found.now > 0 && found.peak >= found.now);
-        assert!(cpu(own).is_ok() && written(own).is_ok());
+        assert!(cpu(own).is_ok() && written(own).is_ok() && machine_cpu().is_ok());
         assert_eq!(field("VmRSS:\t  12 kB\nVmHWM:\t13 kB\n", "VmHWM"), Some(13));
         assert_eq!(field("VmRSS: x\n", "VmRSS"), None);
     }
