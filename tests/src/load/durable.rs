@@ -17,8 +17,12 @@ use super::{Durable, floor, mqtt, say};
 const DRAIN_AT: u32 = 192;
 const MAILBOX_BYTES: usize = 900 << 10;
 
-/// How long the bare disk is measured for each size of block, at most.
+/// How long the bare disk is measured for each size of block, and before and after each line, at most.
 const FLOOR_TIME: Duration = Duration::from_secs(3);
+const FLOOR_BESIDE: Duration = Duration::from_millis(700);
+
+/// What a commit's least write is taken to be.
+const FLOOR_BLOCK: usize = 256;
 
 struct Sending {
     text: Vec<u8>,
@@ -69,28 +73,28 @@ pub(crate) fn run(options: &Durable, folder: &Folder) -> Result<serde_json::Valu
             "mosquitto: QoS 1, a persistent subscriber that is away; its PUBACK does not mean that the message is on disk",
         );
     }
-    let floor_time = time.min(FLOOR_TIME);
-    let rows = [floor::measure(&folder.path, 256, floor_time)?, floor::measure(&folder.path, 4_096, floor_time)?];
-    let floor = rows[0].per_s;
-    let mut shown = Table { floor, rows: Vec::new() };
+    say("raw sync: appends to a file written before, each with fdatasync; measured again before and after each line");
     say(&format!("\n{}", Row::HEAD));
-    rows.into_iter().for_each(|row| shown.add(row));
-    if rows_are_too_fast(floor) {
+    let mut table = Table { folder, beside: time.min(FLOOR_BESIDE), rows: Vec::new() };
+    for block in [FLOOR_BLOCK, 4_096] {
+        table.add(|| floor::measure(&folder.path, block, time.min(FLOOR_TIME)))?;
+    }
+    if table.rows[0].per_s > TOO_FAST {
         say(
-            "that is faster than any disk: this folder seems to be in memory, and the figures below are not about durability",
+            "that is faster than any disk: this folder seems to be in memory, and the figures are not about durability",
         );
     }
     for &senders in &options.senders {
-        shown.add(sga(options, folder, senders, time, drain_at)?);
+        table.add(|| sga(options, folder, senders, time, drain_at))?;
     }
     if let Some(program) = program {
         for persistence in [Persistence::EachChange, Persistence::Default] {
             for &senders in &options.senders {
-                shown.add(broker(options, folder, &program, persistence, senders, time)?);
+                table.add(|| broker(options, folder, &program, persistence, senders, time))?;
             }
         }
     }
-    let rows: Vec<_> = shown.rows.iter().map(|row| row.json(floor)).collect();
+    let rows: Vec<_> = table.rows.iter().map(Row::json).collect();
     Ok(serde_json::json!({
         "command": "durable",
         "seconds": options.seconds,
@@ -99,20 +103,25 @@ pub(crate) fn run(options: &Durable, folder: &Folder) -> Result<serde_json::Valu
     }))
 }
 
-/// A write that takes less than this did not go to a device.
-fn rows_are_too_fast(per_s: f64) -> bool {
-    per_s > 200_000.0
-}
+/// Raw syncs per second that no device does.
+const TOO_FAST: f64 = 200_000.0;
 
-struct Table {
-    floor: f64,
+struct Table<'a> {
+    folder: &'a Folder,
+    beside: Duration,
     rows: Vec<Row>,
 }
 
-impl Table {
-    fn add(&mut self, row: Row) {
-        say(&row.text(self.floor));
+impl Table<'_> {
+    /// Measures a line between two looks at the bare disk.
+    fn add(&mut self, measure: impl FnOnce() -> Result<Row, String>) -> Result<(), String> {
+        let before = floor::measure(&self.folder.path, FLOOR_BLOCK, self.beside)?;
+        let mut row = measure()?;
+        let after = floor::measure(&self.folder.path, FLOOR_BLOCK, self.beside)?;
+        row.floor = f64::midpoint(before.per_s, after.per_s);
+        say(&row.text());
         self.rows.push(row);
+        Ok(())
     }
 }
 

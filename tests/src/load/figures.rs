@@ -44,6 +44,7 @@ impl Latencies {
             server_share: cost.server.as_secs_f64() / seconds,
             driver_share: cost.driver.as_secs_f64() / seconds,
             others_share: cost.others.as_secs_f64() / seconds,
+            floor: 0.0,
         }
     }
 }
@@ -88,24 +89,26 @@ pub(crate) struct Row {
     pub(crate) server_share: f64,
     pub(crate) driver_share: f64,
     pub(crate) others_share: f64,
+    /// Raw syncs per second just before and after: disks that others share change from one minute to the next.
+    pub(crate) floor: f64,
 }
 
 impl Row {
     /// Shares are of one core.
-    pub(crate) const HEAD: &'static str = "system                     senders  messages/s   p50 ms   p99 ms  x raw sync  \
+    pub(crate) const HEAD: &'static str = "system                     senders  messages/s   p50 ms   p99 ms  raw sync/s  x raw sync  \
                                            server CPU  driver CPU  others' CPU  server µs/message";
 
-    /// `floor`: raw syncs per second.
-    pub(crate) fn text(&self, floor: f64) -> String {
+    pub(crate) fn text(&self) -> String {
         let each = if self.count == 0 { 0.0 } else { self.server_share * 1e6 / self.per_s };
         format!(
-            "{:<26} {:>7} {:>11.0} {:>8.3} {:>8.3} {:>11.2} {:>9.0} % {:>9.0} % {:>10.0} % {:>18.1}",
+            "{:<26} {:>7} {:>11.0} {:>8.3} {:>8.3} {:>11.0} {:>11.2} {:>9.0} % {:>9.0} % {:>10.0} % {:>18.1}",
             self.system,
             self.senders,
             self.per_s,
             self.p50_ms,
             self.p99_ms,
-            self.per_s / floor.max(1e-9),
+            self.floor,
+            self.ratio(),
             self.server_share * 100.0,
             self.driver_share * 100.0,
             self.others_share * 100.0,
@@ -113,7 +116,11 @@ impl Row {
         )
     }
 
-    pub(crate) fn json(&self, floor: f64) -> Value {
+    fn ratio(&self) -> f64 {
+        if self.floor > 0.0 { self.per_s / self.floor } else { 0.0 }
+    }
+
+    pub(crate) fn json(&self) -> Value {
         json!({
             "system": self.system,
             "senders": self.senders,
@@ -121,7 +128,8 @@ impl Row {
             "per_s": self.per_s,
             "p50_ms": self.p50_ms,
             "p99_ms": self.p99_ms,
-            "raw_sync_ratio": self.per_s / floor.max(1e-9),
+            "raw_sync_per_s": self.floor,
+            "raw_sync_ratio": self.ratio(),
             "server_cpu": self.server_share,
             "driver_cpu": self.driver_share,
             "others_cpu": self.others_share,
@@ -147,6 +155,6 @@ mod tests {
         assert_eq!((row.count, row.per_s, row.p50_ms, row.p99_ms), (200, 100.0, 100.0, 198.0));
         let row = Latencies::default().row("x", 1, Duration::ZERO, Cost::default());
         assert_eq!((row.count, row.p99_ms), (0, 0.0));
-        assert!(row.text(0.0).contains("0.000"));
+        assert!(row.text().contains("0.000"));
     }
 }
