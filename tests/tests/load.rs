@@ -1,0 +1,51 @@
+//! The load command, small: that it runs to its end, and that its last line is what scripts expect.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn load(args: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    Command::new(env!("CARGO_BIN_EXE_sga-load")).args(args).arg("--dir").arg(folder.path()).output().expect("starts")
+}
+
+fn figures(args: &[&str]) -> Value {
+    let output = load(args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}:\n{out}\n{err}");
+    serde_json::from_str(out.lines().last().expect("a last line")).expect("one JSON object")
+}
+
+#[test]
+fn durable_messages_are_counted() {
+    let figures = figures(&["durable", "--senders", "1,3", "--seconds", "0.3", "--no-mosquitto"]);
+    let rows = figures["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 4, "two sizes of raw syncs, two numbers of senders");
+    for row in rows {
+        assert!(row["messages"].as_u64() > Some(0) && row["p99_ms"].as_f64() > Some(0.0), "{row}");
+    }
+}
+
+#[test]
+fn what_is_stored_for_absent_devices_is_there_after_a_kill() {
+    let figures = figures(&["absent", "--devices", "5", "--messages", "60"]);
+    assert_eq!((figures["messages"].as_u64(), figures["witnesses"].as_u64()), (Some(60), Some(5)));
+    assert!(figures["rss_peak"].as_u64() > Some(0) && figures["disk"].as_u64() > Some(0));
+}
+
+#[test]
+fn errors_say_what_is_wrong() {
+    for (args, what) in [
+        (&["absent", "--devices", "2", "--messages", "10000"][..], "a mailbox takes 250 messages"),
+        (&["durable", "--mosquitto", "/nowhere/mosquitto", "--seconds", "0.1"], "apt-get install mosquitto"),
+        (&["durable", "--senders", "0"], "not in 1–2000"),
+        (
+            &["durable", "--no-mosquitto", "--seconds", "0.1", "--release-dir", "/nowhere"],
+            "cannot start /nowhere/sga-gateway",
+        ),
+    ] {
+        let output = load(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(what), "{args:?}: {said}");
+    }
+}
