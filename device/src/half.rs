@@ -57,6 +57,7 @@ pub(crate) fn write_body<'b>(
 }
 
 /// What came of a B6.
+#[allow(clippy::large_enum_variant, reason = "there is no allocator, and it lives for one call")]
 pub(crate) enum Made {
     /// Not sealed by the gateway for this run: nothing has happened.
     NotOpened,

@@ -154,11 +154,21 @@ fn set_back_at_random(seed: u64) -> (usize, usize) {
         let suite = Suite::ALL[attempt % 4];
         let _ = world.devices[attempt % 2].device_mut().connect(peer(attempt % 2), Some(suite));
     }
+    panic!("seed {seed}: {}", told(&world));
+}
+
+/// What there is to say when something did not come about.
+fn told(world: &World) -> String {
+    let worth = |notice: &&Notice| !matches!(notice, Notice::Exchange { .. } | Notice::Attached);
+    let mut text = String::new();
     for (at, node) in world.devices.iter().enumerate() {
-        let from = node.notices.len().saturating_sub(20);
-        panic!("seed {seed}: {at} {:?} {:#?}", node.device().session(peer(at)), &node.notices[from..]);
+        let notices: Vec<_> = node.notices.iter().filter(worth).collect();
+        text += &format!("\n{at} {:?}", node.device().session(peer(at)));
+        for notice in &notices[notices.len().saturating_sub(25)..] {
+            text += &format!("\n   {notice:?}");
+        }
     }
-    unreachable!("there are devices")
+    text
 }
 
 #[test]
@@ -205,15 +215,7 @@ fn send_and_wait(world: &mut World, senders: &[usize], numbers: std::ops::Range<
         let has = |at: usize| world.devices[1 - at].received.get(&id(NAMES[at])).map_or(0, Vec::len);
         senders.iter().all(|&at| has(at) >= numbers.end) && world.devices.iter().all(|node| node.is_done())
     });
-    if !came {
-        for (at, node) in world.devices.iter().enumerate() {
-            let told = |notice: &&Notice| !matches!(notice, Notice::Exchange { .. } | Notice::Attached);
-            let notices: Vec<_> = node.notices.iter().filter(told).collect();
-            eprintln!("{at} {:?}", node.device().session(peer(at)));
-            notices[notices.len().saturating_sub(25)..].iter().for_each(|notice| eprintln!("   {notice:?}"));
-        }
-        panic!("{what}: not everything came");
-    }
+    assert!(came, "{what}: not everything came{}", told(world));
 }
 
 fn replaced(seed: u64, how: Replaced, first: usize) {
@@ -266,7 +268,7 @@ fn replaced(seed: u64, how: Replaced, first: usize) {
     // Whoever finds the session gone may be told at first that there is no such peer: until that one has registered again.
     world.devices[1].want(peer(1), None);
     world.replace_store(copy);
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         // One learns of it after a restart.
         world.restart_device(1 - first);
     }

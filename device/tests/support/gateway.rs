@@ -87,9 +87,11 @@ pub(crate) struct Gateway {
     sessions: Vec<Session>,
     /// All items that there ever were.
     sent: Vec<(DeviceId, u32, Vec<u8>)>,
-    /// By key and nonce: leg, run, sequence of a message, salt.
-    sealed: HashMap<(Handle, u32, Option<u32>, Option<[u8; 8]>), Vec<u8>>,
+    sealed: HashMap<KeyAndNonce, Vec<u8>>,
 }
+
+/// What names a key and a nonce: leg, run, sequence of a message, salt.
+type KeyAndNonce = (Handle, u32, Option<u32>, Option<[u8; 8]>);
 
 pub(crate) type Reply = (u8, Vec<u8>);
 const UNAUTHORIZED: Reply = (0x81, Vec::new());
