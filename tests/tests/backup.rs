@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use sga_coap::Code;
@@ -14,8 +14,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PAIRS: usize = 4;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sga-kill");
 
+fn command(words: &[&Path], data: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.arg(GATEWAY).args(words).arg("--data").arg(data);
+    command
+}
+
 fn tool(words: &[&Path], data: &Path) -> Output {
-    Command::new(PROGRAM).arg(GATEWAY).args(words).arg("--data").arg(data).output().expect("the gateway runs")
+    command(words, data).output().expect("the gateway runs")
 }
 
 fn said(output: &Output) -> String {
@@ -53,10 +59,10 @@ fn a_backup_made_under_load_takes_the_place_of_a_lost_store() {
     load(&mut fleet, 10);
     let before: Vec<u32> = fleet.nodes.iter().map(|node| node.traffic.count()).collect();
     // The last of these may be under way; all others are acknowledged.
-    let (asked, to) = (data.clone(), file.clone());
-    let backup = std::thread::spawn(move || tool(&words("backup", &to), &asked));
-    assert!(fleet.run_until(LIMIT, |_| backup.is_finished()), "no backup in time");
-    let output = backup.join().expect("no panic");
+    let mut backup = command(&words("backup", &file), &data);
+    let mut backup = backup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the gateway runs");
+    assert!(fleet.run_until(LIMIT, |_| matches!(backup.try_wait(), Ok(Some(_)))), "no backup in time");
+    let output = backup.wait_with_output().expect("its output");
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains(" records, "), "{}", said(&output));
     assert!(!said(&tool(&words("restore", &file), &data)).contains("restored"), "not while the gateway runs");
