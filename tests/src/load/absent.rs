@@ -126,7 +126,8 @@ pub(crate) fn run(options: &Absent, folder: &Folder) -> Result<serde_json::Value
     let each = options.messages / devices as u64;
     if each == 0 || each > MAILBOX_MESSAGES || each * (options.bytes as u64 + 64) > MAILBOX_BYTES {
         return Err(format!(
-            "{each} messages of {} bytes for each device: at least 1, and a mailbox takes {MAILBOX_MESSAGES} messages and {} KiB",
+            "{each} messages of {} bytes for each device: at least 1, and a mailbox takes {MAILBOX_MESSAGES} messages \
+             and {} KiB",
             options.bytes,
             MAILBOX_BYTES >> 10
         ));
@@ -139,8 +140,8 @@ pub(crate) fn run(options: &Absent, folder: &Folder) -> Result<serde_json::Value
     let pid = gateway.server.pid();
     let mut drive = Drive::new(gateway.address, senders, devices)?;
     say(&format!(
-        "{messages} texts of {} bytes, {each} for each of {devices} devices, from {senders} senders with one message in flight each, \
-         in {}",
+        "{messages} texts of {} bytes, {each} for each of {devices} devices, from {senders} senders with one message \
+         in flight each, in {}",
         options.bytes,
         folder.path.display()
     ));
@@ -150,8 +151,8 @@ pub(crate) fn run(options: &Absent, folder: &Folder) -> Result<serde_json::Value
     let setup_s = drive.clock.now().as_secs_f64();
     let ready = procfs::memory(pid)?;
     say(&format!(
-        "fresh: VmRSS {:.1} MiB; after {} registrations and {devices} key exchanges ({} requests, {setup_s:.1} s): {:.1} MiB, \
-         folder {:.1} MiB",
+        "fresh: VmRSS {:.1} MiB; after {} registrations and {devices} key exchanges ({} requests, {setup_s:.1} s): \
+         {:.1} MiB, folder {:.1} MiB",
         mib(fresh.now),
         senders + devices,
         setup.requests,
@@ -181,8 +182,8 @@ pub(crate) fn run(options: &Absent, folder: &Folder) -> Result<serde_json::Value
     let calls_each = each_of(written.calls, filling.before.calls);
     let disk = procfs::disk_bytes(&data)?;
     say(&format!(
-        "stored at {:.0} messages/s; written per message: {storage_each:.0} bytes to storage, {calls_each:.0} bytes by write calls \
-         (datagrams not counted); folder {:.0} bytes per message; gateway CPU {:.0} % of a core, driver {:.0} %",
+        "stored at {:.0} messages/s; written per message: {storage_each:.0} bytes to storage, {calls_each:.0} bytes \
+         by write calls (datagrams not counted); folder {:.0} bytes per message; gateway CPU {:.0} % of a core, driver {:.0} %",
         messages as f64 / fill,
         disk as f64 / messages as f64,
         cpu / fill * 100.0,

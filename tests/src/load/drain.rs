@@ -1,5 +1,5 @@
-//! A receiver that empties its mailbox without reading it: one attach whose cursor acknowledges all that is there, as that of a
-//! device which had been listening would. The device core cannot be made to do so, so this is the protocol by hand (§4).
+//! A receiver that empties its mailbox without reading it: one attach whose cursor acknowledges all that is there, as
+//! that of a device which had been listening would. The device core cannot be made to do so: this is §4 by hand.
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;

@@ -65,12 +65,12 @@ pub(crate) fn run(options: &Durable, folder: &Folder) -> Result<serde_json::Valu
         folder.path.display()
     ));
     say(&format!(
-        "sga: a 2.04 means that the message is on disk; receivers are registered and absent; each sender's mailbox is emptied by \
-         one attach after {drain_at} messages, which counts as time and not as a message"
+        "sga: a 2.04 means that the message is on disk; receivers are registered and absent; each sender's \
+         mailbox is emptied by one attach after {drain_at} messages, which counts as time and not as a message"
     ));
     if program.is_some() {
         say(
-            "mosquitto: QoS 1, a persistent subscriber that is away; its PUBACK does not mean that the message is on disk",
+            "mosquitto: QoS 1, a persistent subscriber that is away; a PUBACK does not mean that the message is on disk",
         );
     }
     say("raw sync: appends to a file written before, each with fdatasync; measured again before and after each line");

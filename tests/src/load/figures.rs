@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::procfs;
 
-/// Latencies kept for one measurement: a bound on memory. What comes after counts in the rate and not in the percentiles.
+/// Latencies kept for one measurement: a bound on memory. What comes after counts in the rate, not in the percentiles.
 const LATENCIES_MAX: usize = 20_000_000;
 
 /// What a measurement collects.
@@ -95,8 +95,8 @@ pub(crate) struct Row {
 
 impl Row {
     /// Shares are of one core.
-    pub(crate) const HEAD: &'static str = "system                     senders  messages/s   p50 ms   p99 ms  raw sync/s  x raw sync  \
-                                           server CPU  driver CPU  others' CPU  server µs/message";
+    pub(crate) const HEAD: &'static str = "system                     senders  messages/s   p50 ms   p99 ms  raw sync/s  \
+                                           x raw sync  server CPU  driver CPU  others' CPU  server µs/message";
 
     pub(crate) fn text(&self) -> String {
         let each = if self.count == 0 { 0.0 } else { self.server_share * 1e6 / self.per_s };

@@ -1,8 +1,8 @@
 //! `sga-load`: what a gateway bears, as a process of its own, over real sockets and on a real disk.
 //!
-//! Two questions: how many messages a second become durable, beside a broker that people know and beside what the disk can do at
-//! all; and what many messages for absent devices cost in memory, on disk and at a start.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's report")]
+//! Two questions: how many messages a second become durable, beside a broker that people know and beside what the disk
+//! can do at all; and what many messages for absent devices cost in memory, on disk and at a start.
+#![expect(clippy::print_stderr, reason = "a command's report")]
 
 mod absent;
 mod clock;
@@ -101,7 +101,7 @@ fn devices(text: &str) -> Result<usize, String> {
     within(text, 1, 50_000)
 }
 
-/// More than 900 would be sent in blocks, which is another measurement; 32 leave room for who gets the text and its number.
+/// More than 900 would be sent in blocks, which is another measurement; 32 leave room for the receiver and the number.
 fn bytes(text: &str) -> Result<usize, String> {
     within(text, 32, 900)
 }
@@ -139,7 +139,7 @@ pub fn main() -> ExitCode {
     });
     match result {
         Ok(figures) => {
-            println!("{figures}");
+            say(&figures.to_string());
             ExitCode::SUCCESS
         }
         Err(why) => {

@@ -47,8 +47,8 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf, String> {
         command.arg("-h").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
     };
     places.into_iter().find(runs).ok_or_else(|| {
-        "there is no Mosquitto to compare with: apt-get install mosquitto, or name it with --mosquitto, or leave it out with \
-         --no-mosquitto"
+        "there is no Mosquitto to compare with: apt-get install mosquitto, or name it with --mosquitto, or leave it \
+         out with --no-mosquitto"
             .to_owned()
     })
 }

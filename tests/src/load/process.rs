@@ -81,7 +81,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// At once and without warning, as a power cut would.
+    /// At once and without warning. Unlike after a power cut, what the kernel holds of its files is still there.
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

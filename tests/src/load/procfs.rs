@@ -68,7 +68,7 @@ pub(crate) fn machine_cpu() -> Result<Duration, String> {
     let first = text.lines().next().and_then(|line| line.strip_prefix("cpu ")).unwrap_or("");
     let ticks: Vec<u64> = first.split_whitespace().filter_map(|field| field.parse().ok()).collect();
     match ticks.as_slice() {
-        // Between them idle and iowait; after them what a hypervisor took and what guests took, who are counted already.
+        // Between them idle and iowait; after them what a hypervisor and what guests took, who are counted already.
         [user, nice, system, _, _, irq, softirq, ..] => {
             Ok(Duration::from_millis((user + nice + system + irq + softirq) * 1_000 / TICKS_PER_S))
         }
