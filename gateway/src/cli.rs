@@ -10,6 +10,7 @@ use sga_gateway_core::{Gateway, Settings};
 
 use crate::accelerator::Accelerator;
 use crate::clock::Clock;
+use crate::control::{self, Control};
 use crate::enrol;
 use crate::entropy;
 use crate::error::Error;
@@ -18,7 +19,7 @@ use crate::keys::{Keys, Wanted};
 use crate::options::{BackupArgs, Cli, Command, DoctorArgs, PinArgs, RevokeArgs, RunArgs};
 use crate::revoked;
 use crate::socket::Sockets;
-use crate::store::{self, Snapshots, Store};
+use crate::store::{self, Store};
 
 /// Runs a command; 0 done, 1 failed with the reason on stderr, 2 wrong usage.
 pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -93,7 +94,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
         sockets,
         reactor,
     };
-    let _snapshots = Snapshots::start(&options.data, backups, options.snapshot_every, orders, waker)?;
+    let _control = Control::start(&options.data, backups, options.snapshot_every, orders, waker)?;
     log::info!("gateway {}, profile {}, enrolment {}, pin {}", keys.id, keys.profile, options.policy, keys.pin());
     for address in shell.sockets.addresses() {
         print(&format!("listening on {address}"))?;
@@ -136,7 +137,7 @@ fn revoke(args: &RevokeArgs, revoked: bool) -> Result<(), Error> {
     drop(keys_of(&args.data)?);
     let what = if revoked { "revoked" } else { "released" };
     let before = if revoked::change(&args.data, args.id, revoked)? { "" } else { " (it was before)" };
-    let running = store::tell_running(&args.data)?;
+    let running = control::tell_revoked(&args.data)?;
     let when = if running { "the running gateway knows it" } else { "no gateway runs; the next start knows it" };
     print(&format!("{} is {what}{before}; {when}", args.id))
 }

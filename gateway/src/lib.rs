@@ -7,6 +7,7 @@
 mod accelerator;
 pub mod cli;
 mod clock;
+mod control;
 mod enrol;
 mod entropy;
 mod error;

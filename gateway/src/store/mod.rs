@@ -3,7 +3,7 @@
 mod backup;
 mod threads;
 
-pub(crate) use backup::{Snapshots, backup, doctor, restore, tell_running};
+pub(crate) use backup::{backup, doctor, restore, snapshot};
 pub(crate) use threads::{Completion, Store};
 
 use std::fs::File;

@@ -8,10 +8,12 @@ use sga_gateway_core::{Key, StoreError};
 use crate::backup::{self, Contents};
 use crate::disk::Disk;
 use crate::journal::{self, NAMES};
-use crate::recovery::{Options, SNAPSHOT, SUSPECT, Sequential, TABLES, each_record};
+use crate::open::Options;
+use crate::recovery::{SNAPSHOT, SUSPECT, TABLES};
 use crate::seal::Sealer;
 use crate::tables::{FORMAT, Tables, Unopened, disk_error};
 use crate::view::name;
+use crate::walk::{Sequential, each_record};
 
 /// How many damaged records are named.
 const NAMED_MAX: usize = 32;

@@ -8,12 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use sga_gateway_core::{Change, Commit, Found, Key, StoreError, Want};
 use sga_schema::kind;
 
+use crate::checkpoint::Checkpointer;
 use crate::codec::{self, Edit};
 use crate::disk::Disk;
 use crate::journal::Journal;
 use crate::layer::Layer;
-use crate::limits::{RESERVE_PART, RETRY};
-use crate::recovery::{Options, SUSPECT, TABLES};
+use crate::limits::RESERVE_PART;
+use crate::open::Options;
+use crate::recovery::{SUSPECT, TABLES};
 use crate::reserve::Reserve;
 use crate::seal::Sealer;
 use crate::tables::{SetBack, Tables, Unopened, disk_error, guarded};
@@ -28,10 +30,10 @@ pub(crate) struct Layers {
 }
 
 #[derive(Default)]
-struct Work {
+pub(crate) struct Work {
     /// Why the last try to take a layer in failed.
-    failed: Option<StoreError>,
-    closing: bool,
+    pub(crate) failed: Option<StoreError>,
+    pub(crate) closing: bool,
 }
 
 /// What the parts of an open store share.
@@ -39,12 +41,12 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) cache_bytes: usize,
     item_bytes_max: u64,
-    reserve: Reserve,
+    pub(crate) reserve: Reserve,
     pub(crate) layers: RwLock<Layers>,
     /// `None` while they are opened anew after an error.
     pub(crate) tables: RwLock<Option<Arc<Tables>>>,
     work: Mutex<Work>,
-    changed: Condvar,
+    pub(crate) changed: Condvar,
     suspect: AtomicBool,
 }
 
@@ -79,7 +81,7 @@ impl Shared {
         }
     }
 
-    fn work(&self) -> MutexGuard<'_, Work> {
+    pub(crate) fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,7 +114,7 @@ impl Shared {
     }
 
     /// Takes the frozen layer into the tables; false if there is none.
-    fn take_in(&self, sealer: &mut Sealer) -> Result<bool, StoreError> {
+    pub(crate) fn take_in(&self, sealer: &mut Sealer) -> Result<bool, StoreError> {
         let frozen = self.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.clone();
         let Some((layer, epoch)) = frozen else { return Ok(false) };
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -315,58 +317,6 @@ impl Drop for Writer {
         }
         self.shared.work().closing = true;
         self.shared.changed.notify_all();
-    }
-}
-
-/// Takes layers into the tables.
-#[derive(Debug)]
-pub struct Checkpointer {
-    shared: Arc<Shared>,
-    sealer: Sealer,
-}
-
-impl Checkpointer {
-    /// Works until the writer is gone. What failed is tried again: a full disk has room again some time.
-    pub fn run(mut self) {
-        loop {
-            let work = self.wait();
-            if work.closing {
-                return;
-            }
-            let failed_before = work.failed.is_some();
-            drop(work);
-            if self.shared.reserve.is_given_up() && self.shared.reserve.restore(self.shared.disk.as_ref()) {
-                log::info!("the disk has room again, and the store takes what comes");
-            }
-            match self.shared.take_in(&mut self.sealer) {
-                Ok(_) if failed_before => log::info!("the store writes again"),
-                Ok(_) => {}
-                Err(error) => {
-                    if !failed_before {
-                        log::error!("{error}; tried again every {} s", RETRY.as_secs());
-                    }
-                    let work = self.shared.work();
-                    if !work.closing {
-                        drop(self.shared.changed.wait_timeout(work, RETRY).unwrap_or_else(PoisonError::into_inner));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Until there is a layer to take in, or it is time to look for room, or the writer is gone.
-    fn wait(&self) -> MutexGuard<'_, Work> {
-        let mut work = self.shared.work();
-        loop {
-            let frozen = self.shared.layers.read().unwrap_or_else(PoisonError::into_inner).frozen.is_some();
-            if work.closing || frozen {
-                return work;
-            }
-            if self.shared.reserve.is_given_up() {
-                return self.shared.changed.wait_timeout(work, RETRY).unwrap_or_else(PoisonError::into_inner).0;
-            }
-            work = self.shared.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
-        }
     }
 }
 

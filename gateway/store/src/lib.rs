@@ -8,23 +8,32 @@
 
 mod backend;
 mod backup;
+mod checkpoint;
 mod codec;
 mod disk;
 mod doctor;
 mod engine;
+mod findings;
 mod journal;
 mod layer;
 pub mod limits;
+mod open;
 mod recovery;
 mod reserve;
+mod restore;
 mod seal;
 mod tables;
 mod view;
+mod walk;
 
 pub use backup::{BackupError, Backups, Contents};
+pub use checkpoint::Checkpointer;
 pub use codec::commit_len;
 pub use disk::{Disk, DiskFile, Folder};
 pub use doctor::{Diagnosis, examine};
-pub use engine::{Checkpointer, Reader, Writer};
-pub use recovery::{Finding, OpenError, Opened, Options, SNAPSHOT, open, restore, verify};
+pub use engine::{Reader, Writer};
+pub use findings::{Finding, OpenError};
+pub use open::{Opened, Options, open};
+pub use recovery::SNAPSHOT;
+pub use restore::{restore, verify};
 pub use tables::is_guarded;

@@ -1,0 +1,146 @@
+//! The operator's orders to a running gateway, over a socket in its folder; and what is done at intervals beside the loop.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
+use std::time::Duration;
+
+use mio::Waker;
+use sga_gateway_store::Backups;
+use sga_schema::DeviceId;
+
+use crate::error::{Context, Error};
+use crate::limits::{CONTROL_LINE_MAX, CONTROL_WAIT};
+use crate::revoked;
+use crate::store;
+
+/// Where a running gateway takes orders.
+const SOCKET: &str = "control.sock";
+
+/// Serves `sga-gateway backup`, and makes snapshots, beside the loop. Ends with the process.
+pub(crate) struct Control {
+    socket: PathBuf,
+    _stop: Sender<()>,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+impl Control {
+    pub(crate) fn start(
+        data: &Path,
+        backups: Backups,
+        every: Option<Duration>,
+        revoked: Sender<HashSet<DeviceId>>,
+        waker: Arc<Waker>,
+    ) -> Result<Self, Error> {
+        let socket = data.join(SOCKET);
+        // The folder is the owner's alone, and this process has its lock: what is there is left over.
+        let _ = fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket);
+        let backups = Arc::new(Mutex::new(backups));
+        let (stop, stopped) = channel();
+        let orders = Orders { data: data.to_owned(), backups: backups.clone(), revoked, waker };
+        let thread = |name: &str| Builder::new().name(name.to_owned());
+        let failed = |error: std::io::Error| Error::new(format!("cannot start a thread: {error}"));
+        match listener {
+            Ok(listener) => drop(thread("control").spawn(move || orders.serve(&listener)).map_err(failed)?),
+            // A path that is too long for a socket, or a file system without: no reason not to serve devices.
+            Err(error) => log::warn!("{}: {error}: no backups while the gateway runs", socket.display()),
+        }
+        if let Some(every) = every {
+            let data = data.to_owned();
+            let work = move || {
+                while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                    match store::snapshot(&data, &backups) {
+                        Ok((path, contents)) => {
+                            log::info!("snapshot {}: {} records", path.display(), contents.records);
+                        }
+                        Err(error) => log::error!("no snapshot: {error}"),
+                    }
+                }
+            };
+            thread("snapshots").spawn(work).map_err(failed)?;
+        }
+        Ok(Self { socket, _stop: stop })
+    }
+}
+
+/// The thread that takes orders.
+struct Orders {
+    data: PathBuf,
+    backups: Arc<Mutex<Backups>>,
+    revoked: Sender<HashSet<DeviceId>>,
+    waker: Arc<Waker>,
+}
+
+impl Orders {
+    fn serve(&self, listener: &UnixListener) {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { continue };
+            if let Err(error) = self.answer(&stream) {
+                log::warn!("control: {error}");
+            }
+        }
+    }
+
+    /// One order, one line: `backup`, or `revoked` after the list has changed. The answer is a line, `ok` or `error WHY`, and what
+    /// was asked for.
+    fn answer(&self, mut stream: &UnixStream) -> std::io::Result<()> {
+        stream.set_read_timeout(Some(CONTROL_WAIT))?;
+        stream.set_write_timeout(Some(CONTROL_WAIT))?;
+        let mut order = String::new();
+        BufReader::new(stream).take(CONTROL_LINE_MAX).read_line(&mut order)?;
+        match order.trim_end() {
+            "backup" => {
+                stream.write_all(b"ok\n")?;
+                let written = self.backups.lock().unwrap_or_else(PoisonError::into_inner).write(&mut stream);
+                match written {
+                    Ok(contents) => log::info!("a backup was made: {} records", contents.records),
+                    // The other end sees that it is cut off.
+                    Err(error) => log::error!("no backup: {error}"),
+                }
+                Ok(())
+            }
+            "revoked" => match revoked::load(&self.data) {
+                Ok(revoked) => {
+                    let _ = self.revoked.send(revoked);
+                    self.waker.wake()?;
+                    stream.write_all(b"ok\n")
+                }
+                Err(error) => stream.write_all(format!("error {error}\n").as_bytes()),
+            },
+            other => stream.write_all(format!("error this gateway does not know {other:?}\n").as_bytes()),
+        }
+    }
+}
+
+/// Gives an order to the gateway that runs on a folder; what it answers behind `ok`.
+pub(crate) fn ask(data: &Path, order: &str) -> Result<BufReader<UnixStream>, Error> {
+    let socket = data.join(SOCKET);
+    let mut stream = UnixStream::connect(&socket).doing("reach the running gateway at", &socket)?;
+    stream.write_all(format!("{order}\n").as_bytes()).doing("write to", &socket)?;
+    let mut answers = BufReader::new(stream);
+    let mut line = String::new();
+    answers.by_ref().take(CONTROL_LINE_MAX).read_line(&mut line).doing("read from", &socket)?;
+    match line.trim_end() {
+        "ok" => Ok(answers),
+        said => Err(Error::new(format!("the running gateway says: {said}"))),
+    }
+}
+
+/// Has a running gateway read the list of revoked devices again; false if none runs.
+pub(crate) fn tell_revoked(data: &Path) -> Result<bool, Error> {
+    if store::lock(data)?.is_some() {
+        return Ok(false);
+    }
+    ask(data, "revoked").map(|_| true)
+}
