@@ -34,7 +34,6 @@ impl Cache {
         Self { entries: HashMap::new(), capacity, turn: 0 }
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

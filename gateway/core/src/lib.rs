@@ -29,6 +29,7 @@ mod storage;
 mod suite;
 mod task;
 mod ticket;
+mod usage;
 
 pub use gateway::{Deadline, Gateway};
 pub use job::{Closed, HalfInput, Job, KeyPair, Outcome, Purpose, VerifiedHalf, Work};
@@ -36,3 +37,4 @@ pub use record::{Meta, RecordError};
 pub use settings::{Boot, Enrolment, GatewayKeys, Settings, pin};
 pub use sga_coap::{Now, Transmit};
 pub use storage::{Change, Commit, DeviceIndex, Found, ItemMeta, Key, Load, StoreError, StoredItem, Want};
+pub use usage::Usage;

@@ -94,6 +94,10 @@ impl Mailboxes {
         Self { boxes: HashMap::new(), capacity: MAILBOXES_MAX, turn: 0 }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.boxes.len()
+    }
+
     pub(crate) fn get(&mut self, device: DeviceIndex) -> Result<&mut Mailbox, Stop> {
         self.turn += 1;
         let turn = self.turn;

@@ -274,6 +274,11 @@ impl Locks {
         true
     }
 
+    /// How many are taken, and the longest queue for one.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.held.len(), self.held.values().map(|held| held.waiters.len()).max().unwrap_or(0))
+    }
+
     /// Gives up what a task holds; returns who may try again.
     pub(crate) fn release(&mut self, task: &mut Task) -> Vec<u64> {
         let mut woken = Vec::new();

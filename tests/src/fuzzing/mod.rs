@@ -3,9 +3,17 @@
 //! Each function takes any bytes, reads from them what is to happen, and panics when something that must hold does not.
 
 mod endpoint;
+mod gateway;
 mod ledger;
 mod messages;
+mod parts;
 mod reader;
+mod schema;
 mod world;
 
 pub use endpoint::endpoint;
+pub use gateway::gateway;
+pub use schema::{schema, schema_types};
+
+/// What an input has come to, by name, so that a corpus can be asked whether it comes to everything.
+pub type Reached = std::collections::BTreeSet<&'static str>;

@@ -1,6 +1,6 @@
 //! A device with its agent, its durable image, and an application that sends and reads.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,10 +26,13 @@ pub struct DeviceNode {
     gateway: SocketAddr,
     /// Peers that the application wants a session with, and with which cipher.
     wanted: Vec<(DeviceId, Option<Suite>)>,
+    /// How long the application waits before it asks for the same session again.
+    pub patience: Duration,
+    asked: BTreeMap<DeviceId, Now>,
     /// Texts that were not sealed yet.
-    outgoing: HashMap<DeviceId, VecDeque<Vec<u8>>>,
+    outgoing: BTreeMap<DeviceId, VecDeque<Vec<u8>>>,
     /// Texts that were sealed, while this process runs.
-    sealed: HashMap<(DeviceId, u32, u32), Vec<u8>>,
+    pub(crate) sealed: HashMap<(DeviceId, u32, u32), Vec<u8>>,
     /// Whether the application sends a text again that is reported as lost.
     pub sends_lost_again: bool,
     /// Texts that the application was handed, by sender, in order. Survives restarts, like the image.
@@ -72,7 +75,9 @@ impl DeviceNode {
             agent,
             gateway,
             wanted: Vec::new(),
-            outgoing: HashMap::new(),
+            patience: Duration::ZERO,
+            asked: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
             sealed: HashMap::new(),
             sends_lost_again: false,
             received: HashMap::new(),
@@ -154,20 +159,22 @@ impl DeviceNode {
                 self.received.entry(text.peer).or_default().push(text.text);
                 self.agent.text_taken();
             }
-            if self.agent.poll_save().is_none() && !self.application() {
+            if self.agent.poll_save().is_none() && !self.application(now) {
                 return;
             }
         }
     }
 
     /// What the application does when it may; true if it did something.
-    fn application(&mut self) -> bool {
+    fn application(&mut self, now: Now) -> bool {
         if !self.agent.device().is_attached() || !self.agent.is_idle() {
             return false;
         }
         for &(peer, suite) in &self.wanted {
             let phase = self.agent.device().session(peer).map_or(Phase::Idle, |session| session.phase);
-            if phase == Phase::Idle && self.agent.device_mut().connect(peer, suite).is_ok() {
+            let soon = self.asked.get(&peer).is_some_and(|asked| now < *asked + self.patience);
+            if phase == Phase::Idle && !soon && self.agent.device_mut().connect(peer, suite).is_ok() {
+                self.asked.insert(peer, now);
                 return true;
             }
         }

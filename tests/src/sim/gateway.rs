@@ -12,6 +12,7 @@ use sga_gateway_core::{Boot, Commit, Gateway, GatewayKeys, KeyPair, Now, Outcome
 use sga_schema::{Profile, Role};
 
 use super::store::SimStore;
+use super::trouble::Trouble;
 
 /// Something that will be done for the core.
 #[expect(clippy::large_enum_variant, reason = "few exist at a time")]
@@ -47,6 +48,8 @@ pub struct GatewayNode {
     pub(crate) core: Gateway<ChaCha12Rng>,
     /// What is on the medium.
     pub store: SimStore,
+    /// What goes wrong with it.
+    pub trouble: Trouble,
     /// What the devices are told of the gateway; an operator's settings.
     pub settings: Settings,
     keys: GatewayKeys,
@@ -79,6 +82,7 @@ impl GatewayNode {
             address,
             core,
             store,
+            trouble: Trouble::default(),
             settings,
             keys,
             pending: VecDeque::new(),
@@ -149,11 +153,14 @@ impl GatewayNode {
         while let Some(at) = self.pending.iter().position(|(at, _)| *at <= now) {
             let Some((_, pending)) = self.pending.remove(at) else { return };
             match pending {
-                Pending::Load(id, found) => self.core.handle_load_done(now, id, Ok(found)),
+                Pending::Load(id, found) => self.core.handle_load_done(now, id, self.trouble.load(found)),
                 Pending::Job(id, outcome) => self.core.handle_job_done(now, id, outcome),
                 Pending::Commit(commit) => {
-                    self.store.apply(&commit);
-                    self.core.handle_commit_done(now, commit.id, Ok(()));
+                    let result = self.trouble.commit(&commit);
+                    if result.is_ok() {
+                        self.store.apply(&commit);
+                    }
+                    self.core.handle_commit_done(now, commit.id, result);
                 }
             }
             self.take_orders(now);

@@ -7,9 +7,11 @@ mod device;
 pub mod disk;
 mod gateway;
 mod store;
+mod trouble;
 mod world;
 
 pub use device::DeviceNode;
 pub use gateway::{GatewayNode, SeenRun};
 pub use store::SimStore;
+pub use trouble::Trouble;
 pub use world::{Datagram, Faults, Verdict, World};

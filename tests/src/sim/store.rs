@@ -112,6 +112,11 @@ impl SimStore {
         }
     }
 
+    /// All items, with whose mailbox they lie in.
+    pub fn items(&self) -> impl Iterator<Item = (u32, &StoredItem)> {
+        self.items.iter().map(|((mailbox, _), item)| (*mailbox, item))
+    }
+
     /// How many items lie in all mailboxes.
     pub fn items_len(&self) -> usize {
         self.items.len()
