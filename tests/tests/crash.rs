@@ -4,81 +4,21 @@
 //! held after a whole number of groups: all that were confirmed, and at most the one more that was in the making.
 #![expect(clippy::print_stdout, reason = "how much was tried")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
-use sga_gateway_core::{Change, Commit, Found, Key, StoredItem, Want};
-use sga_gateway_store::{Opened, Options, Reader, open};
+use sga_gateway_core::{Change, Commit, Key, StoredItem};
+use sga_gateway_store::{Opened, Options, open};
 use sga_schema::Handle;
 use sga_tests::sim::disk::{Fate, SimDisk};
+use sga_tests::sim::model::{DEVICES, MAILBOXES, Model};
 
-const MAILBOXES: u32 = 4;
-const DEVICES: u32 = 6;
 const KEY: [u8; 32] = [7; 32];
 
 /// Small files, so that a few groups fill one.
 fn options() -> Options {
     Options { segment_bytes: 48 << 10, reserve_bytes: 4 << 10, cache_bytes: 1 << 20, ..Options::new(1, [9; 32]) }
-}
-
-/// What a store holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Model {
-    records: BTreeMap<Vec<u8>, Vec<u8>>,
-    items: BTreeMap<(u32, u32), StoredItem>,
-}
-
-impl Model {
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Put { key, value } => {
-                self.records.insert(key.to_bytes(), value.clone());
-            }
-            Change::Delete(Key::Item { mailbox, number }) => {
-                self.items.remove(&(*mailbox, *number));
-            }
-            Change::Delete(key) => {
-                self.records.remove(&key.to_bytes());
-            }
-            Change::Append { mailbox, item } => {
-                self.items.insert((*mailbox, item.number), item.clone());
-            }
-            Change::Void { mailbox, number } => {
-                if let Some(item) = self.items.get_mut(&(*mailbox, *number)) {
-                    *item = StoredItem::void(*number);
-                }
-            }
-            Change::Acknowledge { mailbox, up_to } => {
-                self.items.retain(|(owner, number), _| owner != mailbox || number > up_to);
-            }
-        }
-    }
-
-    /// All that a reader shows.
-    fn read(reader: &Reader) -> Self {
-        let mut model = Self::default();
-        let keys = (0..DEVICES).map(Key::Device).chain((0..DEVICES).map(|n| Key::Leg(Handle(n.to_be_bytes()))));
-        for key in keys.chain([Key::Meta]) {
-            let found = reader.read(&[Want::Get(key)]).expect("readable");
-            if let [Found::Value(Some(value))] = found.as_slice() {
-                model.records.insert(key.to_bytes(), value.clone());
-            }
-        }
-        for mailbox in 0..MAILBOXES {
-            let all = Want::Items { mailbox, from: 0, items_max: usize::MAX, bytes_max: usize::MAX };
-            let found = reader.read(&[all, Want::ItemIndex { mailbox }]).expect("readable");
-            let [Found::Items(items), Found::Index(index)] = found.as_slice() else { panic!("{found:?}") };
-            assert!(items.is_sorted_by(|a, b| a.number < b.number), "an item is there twice");
-            assert_eq!(
-                items.iter().map(|item| item.number).collect::<Vec<_>>(),
-                index.iter().map(|m| m.number).collect::<Vec<_>>()
-            );
-            model.items.extend(items.iter().map(|item| ((mailbox, item.number), item.clone())));
-        }
-        model
-    }
 }
 
 /// Groups of commits like the gateway's, and what is there after each.
@@ -154,7 +94,7 @@ fn fates(point: u64) -> [Fate; 3] {
 /// Opens what a power cut has left and looks; returns how many groups are there.
 fn check(disk: &SimDisk, scenario: &Scenario, confirmed: usize, what: &str) -> usize {
     let opened = opened(disk).expect("a store always opens");
-    let found = Model::read(&opened.reader);
+    let found = Model::read(&opened.reader).expect("readable");
     let one_more = scenario.states.get(confirmed + 1).is_some_and(|state| *state == found);
     assert!(
         one_more || found == scenario.states[confirmed],
@@ -189,7 +129,7 @@ fn what_was_confirmed_is_there_after_a_power_cut_at_any_sync() {
     let whole = SimDisk::default();
     let mut store = opened(&whole).expect("a new store");
     assert_eq!(scenario.run(&mut store, 0), scenario.groups.len());
-    assert!(Model::read(&store.reader) == *scenario.states.last().expect("the last state"));
+    assert!(Model::read(&store.reader).expect("readable") == *scenario.states.last().expect("the last state"));
     drop(store);
     let syncs = whole.syncs();
     let mut points = 0;
@@ -206,7 +146,7 @@ fn what_was_confirmed_is_there_after_a_power_cut_at_any_sync() {
             let mut store = opened(&left).expect("opens");
             assert_eq!(scenario.run(&mut store, there), scenario.groups.len());
             assert!(
-                Model::read(&store.reader) == *scenario.states.last().expect("the last state"),
+                Model::read(&store.reader).expect("readable") == *scenario.states.last().expect("the last state"),
                 "sync {sync}, {fate:?}: not the same end"
             );
         }

@@ -119,13 +119,15 @@ impl Shared {
         let Some((layer, epoch)) = frozen else { return Ok(false) };
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner).clone();
         let result = match &tables {
-            Some(tables) => guarded(|| tables.take_in(&layer, epoch, SetBack::Clear, sealer)).unwrap_or_else(|why| {
-                self.suspect(&why);
-                Err(StoreError::Failed(why))
-            }),
+            Some(tables) => guarded(|| tables.take_in(&layer, epoch, SetBack::Clear, sealer))
+                .unwrap_or_else(|why| Err(StoreError::Failed(why))),
             None => Err(reopening()),
         };
         drop(tables);
+        if let Err(StoreError::Failed(why)) = &result {
+            // Perhaps a record that was damaged: a start that reads everything through gets on.
+            self.suspect(why);
+        }
         if result.is_ok() {
             self.layers.write().unwrap_or_else(PoisonError::into_inner).frozen = None;
         } else {
@@ -310,7 +312,7 @@ fn grows(change: &Change) -> bool {
 impl Drop for Writer {
     fn drop(&mut self) {
         // An empty group: with something behind it, damage of the last one cannot pass for what was never confirmed.
-        if self.journal.fits(0)
+        if self.journal.can_close()
             && let Err(error) = self.journal.append(&mut self.sealer, &[])
         {
             log::debug!("the journal could not be closed: {error}");

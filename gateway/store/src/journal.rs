@@ -109,14 +109,20 @@ impl Journal {
         self.epoch
     }
 
-    /// Whether a group of this many bytes fits the file that is being written.
+    /// Whether a group of this many bytes fits the file that is being written, and an empty one behind it; or fills it alone.
     pub(crate) fn fits(&self, payload: usize) -> bool {
-        self.offset + record_len(payload) <= self.len
+        let behind = if self.offset == 0 { 0 } else { record_len(0) };
+        self.offset + record_len(payload) + behind <= self.len
     }
 
     /// Whether one would fit an empty file.
     pub(crate) fn could_fit(&self, payload: usize) -> bool {
         record_len(payload) <= self.len
+    }
+
+    /// Whether the empty group fits that closes the journal.
+    pub(crate) fn can_close(&self) -> bool {
+        self.offset + record_len(0) <= self.len
     }
 
     /// Writes a group and waits until it is on the medium. After an error the next group takes its place.
@@ -189,7 +195,9 @@ fn read_one(file: &dyn DiskFile, len: u64, offset: u64, sealer: &Sealer) -> io::
     let magic = head.starts_with(&MAGIC);
     let sealed_len = usize::try_from(long(4) >> 32).unwrap_or(usize::MAX);
     let payload = sealed_len.checked_sub(NONCE_LEN + TAG_LEN);
-    let Some(payload) = payload.filter(|_| magic).filter(|&payload| offset + record_len(payload) <= len) else {
+    // What fills the last block up may have been cut off; the file is filled up again, and then the group would be there.
+    let end = |sealed_len: usize| (offset + HEAD_LEN as u64).saturating_add(sealed_len as u64);
+    let Some(payload) = payload.filter(|_| magic && end(sealed_len) <= len) else {
         return Ok(None);
     };
     let mut sealed = vec![0; sealed_len];

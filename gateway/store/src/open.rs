@@ -12,10 +12,10 @@ use crate::findings::{Finding, OpenError};
 use crate::journal::{Gap, Journal, NAMES, Scan};
 use crate::layer::Layer;
 use crate::limits::{BATCH_RECORDS, CACHE_BYTES, CHECK_BYTES, ITEM_BYTES_MAX, RESERVE_BYTES, SEGMENT_BYTES};
-use crate::recovery::Opening;
+use crate::recovery::{Opening, SUSPECT};
 use crate::reserve::Reserve;
 use crate::seal::Sealer;
-use crate::tables::{SetBack, Tables};
+use crate::tables::{SetBack, Tables, guarded};
 use crate::walk::copy;
 
 /// What the store is opened with.
@@ -75,6 +75,19 @@ pub struct Opened {
 /// # Errors
 /// A newer format, or a disk that cannot be read or written. Damage is no error.
 pub fn open(disk: Arc<dyn Disk>, at_rest_key: &[u8; 32], options: &Options) -> Result<Opened, OpenError> {
+    match open_once(disk.clone(), at_rest_key, options) {
+        // Tables that were too long to be read through, perhaps.
+        Err(OpenError::Disk(StoreError::Failed(why))) if disk.open(SUSPECT)?.is_none() => {
+            log::error!("the store does not open ({why}); it is read through");
+            disk.create(SUSPECT)?.sync()?;
+            disk.sync_names()?;
+            open_once(disk, at_rest_key, options)
+        }
+        opened => opened,
+    }
+}
+
+fn open_once(disk: Arc<dyn Disk>, at_rest_key: &[u8; 32], options: &Options) -> Result<Opened, OpenError> {
     let mut sealer = Sealer::new(at_rest_key, options.seed);
     let mut opening = Opening { disk: disk.as_ref(), options, findings: Vec::new() };
     let tables = opening.tables(&mut sealer)?;
@@ -173,8 +186,10 @@ impl Opening<'_> {
         // Into the tables at once, together with the mark that says so.
         let mut layer = Layer::default();
         scans.into_iter().flat_map(|scan| scan.groups).flatten().for_each(|edit| layer.apply(edit));
-        tables.take_in(&layer, newest_epoch, SetBack::Mark, sealer)?;
-        journal.turn_to(newest_epoch + 1);
+        // The epoch that may be missing altogether is passed over: what is left of it must not be taken for what is written now.
+        let passed = newest_epoch + 1;
+        guarded(|| tables.take_in(&layer, passed, SetBack::Mark, sealer)).map_err(StoreError::Failed)??;
+        journal.turn_to(passed + 1);
         Ok(Layers::default())
     }
 

@@ -108,9 +108,8 @@ impl Opening<'_> {
     fn replace(&mut self, why: &str, sealer: &mut Sealer) -> Result<Tables, OpenError> {
         log::error!("the store is damaged ({why}); looking for what can be had");
         let mut files = Vec::new();
-        // Journals under an epoch that the new tables have behind them are not applied to them.
         let journals = self.journal_epochs(sealer)?;
-        let passed = journals.iter().map(|scan| scan.epoch).max().unwrap_or(0);
+        let passed = passed(&journals);
         let kept = self.aside(TABLES, "damaged")?;
         if self.disk.open(TABLES)?.is_some() {
             self.disk.link(TABLES, &kept)?;
@@ -250,6 +249,12 @@ impl Opening<'_> {
         self.findings.push(Finding::Migrated { kept });
         Ok(tables)
     }
+}
+
+/// Journals under an epoch that new tables have behind them are not applied to them: all that are there, and the one behind them, of
+/// which nothing may be readable.
+pub(crate) fn passed(journals: &[Scan]) -> u64 {
+    journals.iter().map(|scan| scan.epoch).max().unwrap_or(0) + 1
 }
 
 /// A value of the first format, opened.

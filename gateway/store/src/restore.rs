@@ -5,7 +5,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::findings::OpenError;
 use crate::journal::NAMES;
 use crate::open::Options;
-use crate::recovery::{Opening, TABLES};
+use crate::recovery::{self, Opening, TABLES};
 use crate::seal::Sealer;
 use crate::tables::{SetBack, disk_error};
 use crate::walk::{Sequential, copy};
@@ -29,7 +29,7 @@ pub fn restore(
         OpenError::Format(_) => backup::BackupError::NotOne("its format"),
     };
     let journals = opening.journal_epochs(&sealer).map_err(as_backup_error)?;
-    let passed = journals.iter().map(|scan| scan.epoch).max().unwrap_or(0);
+    let passed = recovery::passed(&journals);
     let mut kept = None;
     if disk.open(TABLES)?.is_some() {
         let name = opening.aside(TABLES, "before-restore")?;

@@ -58,7 +58,8 @@ pub(crate) enum Unopened {
 
 /// The tables.
 pub(crate) struct Tables {
-    database: Database,
+    /// Always there until it is dropped.
+    database: Option<Database>,
     /// The last journal that is in them.
     epoch: AtomicU64,
     /// Bytes of all items in them.
@@ -127,7 +128,7 @@ impl Tables {
     /// New ones in an empty file; journals up to `epoch` are not theirs.
     pub(crate) fn create(file: Box<dyn DiskFile>, cache: usize, epoch: u64) -> Result<Self, StoreError> {
         let database = builder(cache).create_with_backend(OnDisk(file)).map_err(failed)?;
-        let tables = Self { database, epoch: epoch.into(), item_bytes: 0.into(), set_back: false.into() };
+        let tables = Self { database: Some(database), epoch: epoch.into(), item_bytes: 0.into(), set_back: false.into() };
         tables.transact(|table| {
             table.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
             table.insert(EPOCH_KEY, epoch.to_be_bytes().as_slice()).map_err(failed)?;
@@ -185,7 +186,11 @@ impl Tables {
         let set_back = get(SET_BACK_KEY)?.is_some().into();
         drop(table);
         drop(transaction);
-        Ok(Self { database, epoch, item_bytes, set_back })
+        Ok(Self { database: Some(database), epoch, item_bytes, set_back })
+    }
+
+    fn database(&self) -> Result<&Database, StoreError> {
+        self.database.as_ref().ok_or_else(|| StoreError::Failed("the tables are closed".into()))
     }
 
     /// One transaction; the counters go with it.
@@ -193,7 +198,7 @@ impl Tables {
         &self,
         work: impl FnOnce(&mut redb::Table<'_, &'static [u8], &'static [u8]>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin_write().map_err(failed)?;
+        let mut transaction = self.database()?.begin_write().map_err(failed)?;
         transaction.set_durability(Durability::Immediate).map_err(failed)?;
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
@@ -274,8 +279,18 @@ impl Tables {
 
     /// What is there, as of now.
     pub(crate) fn read(&self) -> Result<Reading, StoreError> {
-        let transaction = self.database.begin_read().map_err(failed)?;
+        let transaction = self.database()?.begin_read().map_err(failed)?;
         transaction.open_table(RECORDS).map_err(failed)
+    }
+}
+
+/// The engine writes when it closes, and asserts there too.
+impl Drop for Tables {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        if let Err(why) = guarded(|| drop(database)) {
+            log::error!("the tables were not closed: {why}");
+        }
     }
 }
 

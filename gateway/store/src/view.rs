@@ -94,6 +94,7 @@ impl<'a> View<'a> {
         let mut second = keys(self.layers[1], from, to).peekable();
         let mut below = self.tables.range(from..=to).map_err(failed)?;
         let mut under = below.next().transpose().map_err(failed)?;
+        let mut last: Option<Vec<u8>> = None;
         loop {
             let over = [first.peek(), second.peek()].into_iter().flatten().min().copied();
             let below_key = under.as_ref().map(|(key, _)| key.value());
@@ -103,6 +104,11 @@ impl<'a> View<'a> {
                 (Some(over), None) => over.clone(),
                 (None, Some(under)) => under.to_vec(),
             };
+            // Tables that were not read through at the start may have a damaged key in them.
+            if last.is_some_and(|last| last >= key) {
+                return Err(StoreError::Failed(format!("{} is out of order", name(&key))));
+            }
+            last = Some(key.clone());
             first.next_if(|candidate| **candidate == key);
             second.next_if(|candidate| **candidate == key);
             let mut sealed = None;

@@ -8,6 +8,9 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use sga_gateway_store::{Disk, DiskFile};
 
+/// No file is longer: a damaged store may ask for anything.
+const LEN_MAX: usize = 64 << 20;
+
 /// What a medium writes whole or not at all.
 const SECTOR: usize = 512;
 
@@ -35,6 +38,8 @@ struct State {
     synced_names: BTreeMap<String, u64>,
     unsynced_names: Vec<NameChange>,
     syncs: u64,
+    /// Bytes read and written.
+    work: u64,
     stop_at: Option<u64>,
     dead: bool,
 }
@@ -93,6 +98,17 @@ impl SimDisk {
     /// Syncs since it was made, of files and of names.
     pub fn syncs(&self) -> u64 {
         self.state().syncs
+    }
+
+    /// Bytes read and written since it was made.
+    pub fn work(&self) -> u64 {
+        self.state().work
+    }
+
+    /// Files and their content as they are now, synced or not.
+    pub fn content(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = self.state();
+        state.names.iter().map(|(name, id)| (name.clone(), state.files[id].now.clone())).collect()
     }
 
     /// The power goes at the sync of this number, from 1: it does not take place, and nothing works from then on.
@@ -157,6 +173,7 @@ impl SimDisk {
         let content = state.files.get_mut(&id).expect("a name has a file");
         how(&mut content.now);
         content.synced = content.now.clone();
+        content.unsynced.clear();
     }
 
     /// A disk with the same content, all of it synced.
@@ -274,7 +291,7 @@ impl DiskFile for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).map_err(io::Error::other)?;
+        let len = usize::try_from(len).ok().filter(|len| *len <= LEN_MAX).ok_or(io::ErrorKind::StorageFull)?;
         self.with(|content| {
             content.now.resize(len, 0);
             content.unsynced.push(Write::Length(len));
@@ -285,19 +302,24 @@ impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         self.with(|content| {
-            let bytes = content.now.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let end = offset.checked_add(out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let bytes = content.now.get(offset..end).ok_or(io::ErrorKind::UnexpectedEof)?;
             out.copy_from_slice(bytes);
             Ok(())
-        })
+        })?;
+        self.disk.state().work += out.len() as u64;
+        Ok(())
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let offset = usize::try_from(offset).ok().filter(|at| *at <= LEN_MAX).ok_or(io::ErrorKind::StorageFull)?;
         self.with(|content| {
             put(&mut content.now, offset, data);
             content.unsynced.push(Write::Bytes { offset, data: data.to_vec() });
             Ok(())
-        })
+        })?;
+        self.disk.state().work += data.len() as u64;
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -6,6 +6,7 @@
 mod device;
 pub mod disk;
 mod gateway;
+pub mod model;
 mod store;
 mod trouble;
 mod world;

@@ -7,23 +7,12 @@ use std::net::SocketAddr;
 use sga_crypto::{Aead, SealKey, Secret, steps};
 use sga_device::agent::Image;
 use sga_schema::{
-    Ack, Attach, AttachSecret, Half, Handle, Inbox, Message, MessageItem, MessagePost, MsgPost, decode, kind, limits,
+    Ack, Attach, AttachSecret, Half, Inbox, Message, MessageItem, MessagePost, MsgPost, decode, kind, limits,
 };
 
+use crate::fuzzing::nonces::{Name, Nonces};
 use crate::script::wire;
 use crate::sim::SimStore;
-
-type Salt = Option<[u8; 8]>;
-
-/// What names a key and a nonce.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Name {
-    Text(Handle, u32, u32, Salt),
-    Half(Handle, u32, Salt),
-    Attach(usize, [u8; 8]),
-    Ack(usize, [u8; 8], u32),
-    Inbox(usize, [u8; 8], u32),
-}
 
 /// Somebody whose seals are looked into.
 #[derive(Clone)]
@@ -39,11 +28,15 @@ impl Holder {
     fn key(&self) -> Secret<32> {
         Secret::new(self.registered_key)
     }
+
+    fn name(&self, what: &'static str, nonce: &[u8; 8], counter: u32) -> Name {
+        Name { what, key: nonce.to_vec(), numbers: [self.at as u32, counter], salt: None }
+    }
 }
 
 #[derive(Clone, Default)]
 pub(crate) struct Sealed {
-    sealed: HashMap<Name, Vec<u8>>,
+    nonces: Nonces,
     /// Nonces of attaches, newest last, with the numbers.
     attaches: BTreeMap<usize, Vec<([u8; 8], u32)>>,
     /// Under which nonce answers to a token are.
@@ -67,13 +60,9 @@ fn whole<'a, T: Message<'a>>(message: &'a wire::Message) -> Option<T> {
 }
 
 impl Sealed {
-    fn record(&mut self, name: Name, bytes: &[u8]) {
-        let before = self.sealed.entry(name.clone()).or_insert_with(|| bytes.to_vec());
-        assert!(before == bytes, "two plaintexts under one key and nonce: {name:?}");
-    }
-
     fn record_post(&mut self, post: &MessagePost<'_>) {
-        self.record(Name::Text(post.handle, post.run, post.sequence, post.salt), post.ciphertext);
+        let (key, numbers) = (post.handle.0.to_vec(), [post.run, post.sequence]);
+        self.nonces.record(Name { what: "message", key, numbers, salt: post.salt }, post.ciphertext);
         self.ciphertexts.insert(post.ciphertext.to_vec());
     }
 
@@ -91,7 +80,8 @@ impl Sealed {
         match (path, message.code) {
             (b"kex", 2) => {
                 if let Some(half) = whole::<Half<'_>>(message) {
-                    self.record(Name::Half(half.handle, half.run, half.salt), half.body);
+                    let (key, numbers) = (half.handle.0.to_vec(), [half.run, 0]);
+                    self.nonces.record(Name { what: "half", key, numbers, salt: half.salt }, half.body);
                 }
             }
             (b"msg", 2) => match whole::<MsgPost<'_>>(message) {
@@ -110,7 +100,7 @@ impl Sealed {
     }
 
     fn look_at_attach(&mut self, holder: &Holder, attach: &Attach<'_>) {
-        self.record(Name::Attach(holder.at, attach.nonce), attach.sealed);
+        self.nonces.record(holder.name("attach", &attach.nonce, 0), attach.sealed);
         let plain = opened(steps::attach(holder.aead, &holder.key(), &attach.nonce), attach.sealed);
         let plain = plain.expect("a device seals its attach under its own key");
         let secret: AttachSecret = decode(&plain).expect("and well formed");
@@ -130,7 +120,7 @@ impl Sealed {
             opened(steps::ack(holder.aead, &holder.key(), nonce, ack.counter), ack.sealed).is_some()
         });
         let (nonce, _) = under.expect("an Ack is sealed under one of the attaches");
-        self.record(Name::Ack(holder.at, *nonce, ack.counter), ack.sealed);
+        self.nonces.record(holder.name("ack", nonce, ack.counter), ack.sealed);
     }
 
     /// An answer or a notification, as it leaves the gateway for a device.
@@ -139,7 +129,7 @@ impl Sealed {
         let Some(inbox) = whole::<Inbox<'_>>(message) else { return };
         // A token may have been another attach's.
         if opened(steps::inbox(holder.aead, &holder.key(), &nonce, inbox.counter), inbox.sealed).is_some() {
-            self.record(Name::Inbox(holder.at, nonce, inbox.counter), inbox.sealed);
+            self.nonces.record(holder.name("inbox", &nonce, inbox.counter), inbox.sealed);
         }
     }
 
