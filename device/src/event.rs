@@ -36,6 +36,14 @@ pub enum Event<'a> {
         /// With whom.
         peer: DeviceId,
     },
+    /// The gateway has ended the session with this peer, and says so in the inbox. A text in flight was reported as
+    /// [`Failure::TextLost`]; a new session is the application's to ask for.
+    SessionEnded {
+        /// With whom.
+        peer: DeviceId,
+        /// The operator has revoked the peer (or had revoked this device).
+        revoked: bool,
+    },
     /// A Half for this run is due.
     RunStarted {
         /// With whom.

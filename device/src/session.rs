@@ -74,9 +74,10 @@ impl Slot {
         agreement.is_some_and(|agreement| agreement.generation != generation)
     }
 
-    /// The session is gone: what it was is asked for anew. Keys of its runs stay, for what the peer may have sent under them.
-    pub(crate) fn end_session(&mut self, sink: &mut impl FnMut(Event<'_>)) {
-        let Some(agreement) = self.agreement.take() else { return };
+    /// The gateway does not have the session any more. A text in flight is reported as lost. Keys of its runs stay, for what the
+    /// peer may have sent under them. The session's suite, if there was one.
+    pub(crate) fn drop_session(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Option<Suite> {
+        let agreement = self.agreement.take()?;
         let peer = self.peer;
         self.opening = None;
         self.passed_by = None;
@@ -88,10 +89,16 @@ impl Slot {
             // Its message 0 is of no use any more.
             run.parked = true;
         }
-        sink(Event::SessionGone { peer });
+        Some(agreement.suite)
+    }
+
+    /// The session is gone with the store that had it: what it was is asked for anew.
+    pub(crate) fn end_session(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        let Some(suite) = self.drop_session(sink) else { return };
+        sink(Event::SessionGone { peer: self.peer });
         // An invitation that is under way leads to a session too.
         if matches!(self.negotiation, Negotiation::None) {
-            self.negotiation = Negotiation::Wanted { suite: agreement.suite, automatic: true };
+            self.negotiation = Negotiation::Wanted { suite, automatic: true };
         }
     }
 

@@ -137,7 +137,7 @@ impl Shell {
         }
         while let Ok(revoked) = self.ordered.try_recv() {
             log::info!("{} devices are revoked", revoked.len());
-            self.gateway.set_revoked(revoked);
+            self.gateway.set_revoked(now, revoked);
         }
         while let Some((id, outcome)) = self.accelerator.poll_done() {
             self.gateway.handle_job_done(now, id, outcome);

@@ -54,6 +54,22 @@ pub enum Notice {
     Invited(DeviceId),
     /// The gateway no longer has the session with a peer; it is negotiated anew.
     SessionGone(DeviceId),
+    /// The gateway has ended the session with a peer.
+    SessionEnded {
+        /// With whom.
+        peer: DeviceId,
+        /// An end was revoked.
+        revoked: bool,
+    },
+    /// Texts that nobody fetched in time are gone, as far as they were not delivered.
+    Expired {
+        /// To whom.
+        peer: DeviceId,
+        /// Under which run.
+        run: u32,
+        /// The last.
+        sequence: u32,
+    },
     /// A cipher is agreed.
     Agreed(DeviceId),
     /// Texts can be sent.
@@ -127,11 +143,13 @@ fn plain(event: &Event<'_>) -> Option<Notice> {
         Event::Attached { .. } => Notice::Attached,
         Event::Invited { peer } => Notice::Invited(peer),
         Event::SessionGone { peer } => Notice::SessionGone(peer),
+        Event::SessionEnded { peer, revoked } => Notice::SessionEnded { peer, revoked },
+        Event::Expired { peer, run, sequence } => Notice::Expired { peer, run, sequence },
         Event::Agreed { peer } => Notice::Agreed(peer),
         Event::Established { peer, run } => Notice::Established { peer, run },
         Event::Gap { peer, run, from, to } => Notice::Gap { peer, run, from, to },
         Event::Refused { peer, why } => Notice::Refused { peer, why },
         Event::Failed { what } => Notice::Failed(what),
-        Event::RunStarted { .. } | Event::Expired { .. } | Event::Text { .. } | Event::Sent { .. } => return None,
+        Event::RunStarted { .. } | Event::Text { .. } | Event::Sent { .. } => return None,
     })
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::{Cli, Command, ConnectArgs, ListenArgs, RegisterArgs, SendArgs};
 use super::clock::entropy;
-use super::output::Output;
+use super::output::{Output, ended};
 use super::run::{Runner, Seen};
 use super::state::{self, State};
 use super::{Stop, files};
@@ -172,6 +172,9 @@ fn connect(cli: &Cli, args: &ConnectArgs, output: Output) -> Result<(), Stop> {
         match seen {
             Seen::Notice(Notice::Established { peer: with, .. }) if *with == peer => reached = true,
             Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+            Seen::Notice(Notice::SessionEnded { peer: with, revoked }) if *with == peer => {
+                return Err(Stop::Failed(ended(peer, *revoked)));
+            }
             // A text of an earlier call went with its session: it is reported, and the session is negotiated anew.
             Seen::Notice(Notice::Failed(Failure::TextLost { .. })) => {}
             Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
@@ -258,6 +261,9 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
                     return Ok(Some(()));
                 }
                 Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+                Seen::Notice(Notice::SessionEnded { peer: with, revoked }) if *with == peer => {
+                    return Err(Stop::Failed(ended(peer, *revoked)));
+                }
                 // One of an earlier call: this one goes after it.
                 Seen::Notice(Notice::Failed(Failure::TextLost { .. })) if own.is_none() => {}
                 Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),

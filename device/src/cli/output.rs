@@ -5,6 +5,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use sga_coap::Code;
+use sga_schema::DeviceId;
 
 use super::Stop;
 use crate::agent::{Notice, ReceivedText};
@@ -71,6 +72,12 @@ impl Output {
             Notice::Attached => json!({ "event": "attached" }),
             Notice::Invited(peer) => json!({ "event": "invited", "peer": peer.to_string() }),
             Notice::SessionGone(peer) => json!({ "event": "session gone", "peer": peer.to_string() }),
+            Notice::SessionEnded { peer, revoked } => {
+                json!({ "event": "session ended", "peer": peer.to_string(), "revoked": revoked })
+            }
+            Notice::Expired { peer, run, sequence } => {
+                json!({ "event": "expired", "peer": peer.to_string(), "run": run, "sequence": sequence })
+            }
             Notice::Agreed(peer) => json!({ "event": "agreed", "peer": peer.to_string() }),
             Notice::Established { peer, run } => {
                 json!({ "event": "established", "peer": peer.to_string(), "run": run })
@@ -98,6 +105,12 @@ impl Output {
             Notice::Established { peer, run } => complain(&format!("connected with {peer} (run {run})")),
             Notice::SessionGone(peer) => {
                 complain(&format!("the gateway's store was replaced and has no session with {peer}: negotiating anew"));
+            }
+            Notice::SessionEnded { peer, revoked } => complain(&ended(*peer, *revoked)),
+            Notice::Expired { peer, sequence, .. } => {
+                complain(&format!(
+                    "texts to {peer} up to {sequence} were not fetched in time: what was not delivered is gone"
+                ));
             }
             Notice::Gap { peer, from, to, .. } => complain(&format!("texts {from}–{to} from {peer} will not come")),
             Notice::Refused { peer, why } => complain(&format!("{peer}: refused: {why:?}")),
@@ -134,4 +147,10 @@ fn step_text(step: Step) -> &'static str {
         Step::B6 => "Y and f_K received",
         Step::B7 => "session key K_isj = Y^R",
     }
+}
+
+/// What a user is told of a session that the gateway has ended.
+pub(crate) fn ended(peer: DeviceId, revoked: bool) -> String {
+    let why = if revoked { "one of its ends was revoked by the operator" } else { "it does not say why" };
+    format!("the gateway has ended the session with {peer}: {why}; `connect {peer}` asks for a new one")
 }

@@ -49,9 +49,9 @@ impl<R: CryptoRng> Gateway<R> {
             Phase::Withdraw { due_s, session } => self.step_withdraw(now, due_s, session, &mut task),
             Phase::Aged(from) => self.step_aged(now, from, &mut task),
             Phase::DropItems(mailbox) => self.step_drop_items(now, mailbox, &mut task),
-            Phase::Census => self.step_census(now, &mut task),
+            Phase::Census(from) => self.step_census(now, from, &mut task),
             Phase::Forget(index) => self.step_forget(now, index, &mut task),
-            Phase::DropSession(handle) => self.step_drop_session(handle, &mut task),
+            Phase::DropSession(handle) => self.step_drop_session(now, handle, &mut task),
             Phase::Meta => Ok(self.step_meta(now)),
         };
         match step {

@@ -1,6 +1,6 @@
 //! The front door: datagrams and completions in, datagrams and orders out.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use rand_chacha::ChaCha12Rng;
@@ -8,13 +8,15 @@ use rand_core::{CryptoRng, SeedableRng};
 use sga_coap::link_format::{self, Link};
 use sga_coap::{Code, Endpoint, Event, IncomingRequest, Now, Response, Transmit};
 use sga_crypto::sha256;
-use sga_schema::{DeviceId, MsgPost};
+use sga_schema::MsgPost;
 
 use crate::answer::{CBOR, Refusal};
 use crate::attachments::Attachments;
 use crate::cache::Cache;
 use crate::job::{Job, Outcome};
-use crate::limits::{AGED_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, UPTIME_INTERVAL};
+use crate::limits::{
+    AGED_INTERVAL, CENSUS_HURRY_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, UPTIME_INTERVAL,
+};
 use crate::mailbox::Mailboxes;
 use crate::record::Meta;
 use crate::route::{self, Path};
@@ -68,8 +70,10 @@ pub struct Gateway<R> {
     next_expiry: Now,
     next_uptime: Now,
     next_aged: Now,
-    next_census: Now,
+    pub(crate) next_census: Now,
     pub(crate) census: Census,
+    /// Sessions with revoked devices may be left: the census makes no pauses until it is through with the sessions.
+    pub(crate) hurried: bool,
 }
 
 impl<R: CryptoRng> Gateway<R> {
@@ -104,6 +108,7 @@ impl<R: CryptoRng> Gateway<R> {
             next_aged: Now::ZERO,
             next_census: Now::ZERO,
             census: Census::Devices(0),
+            hurried: false,
             settings,
             keys,
             rng,
@@ -135,8 +140,8 @@ impl<R: CryptoRng> Gateway<R> {
             self.start(now, Phase::Aged(0), None);
         }
         if now >= self.next_census {
-            self.next_census = now + CENSUS_INTERVAL;
-            self.start(now, Phase::Census, None);
+            self.next_census = now + if self.hurried { CENSUS_HURRY_INTERVAL } else { CENSUS_INTERVAL };
+            self.start(now, Phase::Census(self.census), None);
         }
         self.run_ready(now);
     }
@@ -211,24 +216,6 @@ impl<R: CryptoRng> Gateway<R> {
         coap.into_iter().chain(own).min_by_key(|(at, _)| *at)
     }
 
-    /// Shuts these devices out, and no others: their observations end, and what they send is refused from here on.
-    pub fn set_revoked(&mut self, revoked: HashSet<DeviceId>) {
-        self.settings.revoked = revoked;
-        let (cache, settings) = (&mut self.cache, &self.settings);
-        let ended = self.attachments.remove_if(|device| match cache.device(device) {
-            Ok(Some(record)) => settings.revoked.contains(&record.id),
-            // Not in memory: whoever it is attaches anew, and is looked at then.
-            _ => true,
-        });
-        for (peer, token) in ended {
-            self.endpoint.forget_observer(peer, &token);
-        }
-    }
-
-    pub(crate) fn check_revoked(&self, device: DeviceId) -> Result<(), Refusal> {
-        if self.settings.revoked.contains(&device) { Err(Refusal::Revoked) } else { Ok(()) }
-    }
-
     /// Asks for the counters to be written, so that the shell can wait for it and exit.
     pub fn shutdown_commit(&mut self, now: Now) {
         self.begin(now);
@@ -246,13 +233,15 @@ impl<R: CryptoRng> Gateway<R> {
         self.uptime_before_s + now.saturating_sub(started).as_secs()
     }
 
-    fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         if self.started.is_none() {
             self.started = Some(now);
             self.next_expiry = now;
             self.next_uptime = now + UPTIME_INTERVAL;
             self.next_aged = now + AGED_INTERVAL;
             self.next_census = now + CENSUS_INTERVAL;
+            // The last start may have been cut off while it told the peers of revoked devices.
+            self.look_for_ended(now);
         }
     }
 

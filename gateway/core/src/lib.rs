@@ -11,6 +11,7 @@ mod answer;
 mod attachments;
 mod cache;
 mod drive;
+mod ended;
 mod expiry;
 mod gateway;
 mod inbox;

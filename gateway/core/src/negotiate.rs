@@ -195,7 +195,7 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// Gives back what a plan that is not carried out has reserved.
-    fn unreserve(&mut self, plan: &Plan) {
+    pub(crate) fn unreserve(&mut self, plan: &Plan) {
         for &(mailbox, meta) in &plan.appended {
             self.mailboxes.settle(mailbox, meta, false);
         }

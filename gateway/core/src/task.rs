@@ -39,11 +39,11 @@ pub(crate) enum Phase {
     Aged(DeviceIndex),
     /// Drop what is too old in one.
     DropItems(DeviceIndex),
-    /// Look at a few devices or sessions.
-    Census,
+    /// Look at a few devices or sessions, from this one on.
+    Census(Census),
     /// Forget a device, if it was not seen for too long.
     Forget(DeviceIndex),
-    /// Drop a session, if nobody is left who has it.
+    /// Drop a session, if nobody is left who has it or an end is revoked.
     DropSession(Handle),
     /// Write the gateway's counters down.
     Meta,

@@ -183,6 +183,13 @@ impl World {
         self.gateway.replace_store(copy);
     }
 
+    /// The operator shuts out these devices, and no others.
+    pub fn revoke(&mut self, devices: &[DeviceId]) {
+        self.gateway.settings.revoked = devices.iter().copied().collect();
+        self.gateway.core.set_revoked(self.now, self.gateway.settings.revoked.clone());
+        self.gateway.take_orders(self.now);
+    }
+
     /// Runs until `done` or the time is over; says whether it was done. `done` is asked after everything that happens.
     pub fn run_until(&mut self, end: Now, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         loop {
