@@ -61,7 +61,8 @@ impl<const PEERS: usize> Device<PEERS> {
             return Err(DeviceError::SuiteNotOwn);
         }
         let allowed = [None; crate::limits::ALLOWED_MAX];
-        let identity = Identity { id, registered_key, suite, suites, accept, allowed, pin: None, enrolment: None };
+        let identity =
+            Identity { id, registered_key, suite, suites, accept, allowed, pin: None, enrolment: None, next_key: None };
         Ok(Self::from_parts(identity, Home::new()))
     }
 

@@ -13,6 +13,13 @@ pub enum Event<'a> {
         /// Whether a pin was there before.
         pinned: bool,
     },
+    /// The gateway has rotated its key pair, and says so in the inbox: this is the pin from now on.
+    PackageChanged {
+        /// The new pin.
+        pin: [u8; 16],
+    },
+    /// The new k_d is in force; the old one is gone.
+    KeyRotated,
     /// The gateway has this device's key.
     Registered,
     /// The inbox is open.
@@ -173,7 +180,8 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The package does not match the pin.
+    /// The package does not match the pin, and the gateway does not know the pinned one any more: it is another gateway, or it has
+    /// rotated its key pair while this device was not there.
     PinMismatch,
     /// The package is not one that this device can use.
     PackageUnusable,

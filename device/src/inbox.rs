@@ -101,6 +101,7 @@ impl<const PEERS: usize> Device<PEERS> {
             kind::KEY => self.on_key(body, sink),
             kind::MESSAGE => self.on_message(body, sink),
             kind::EXPIRED => self.on_expired(body, sink),
+            kind::PACKAGE => self.on_new_package(body, sink),
             kind::ENDED => self.on_ended(body, sink),
             _ => {
                 count(&mut self.counters.unknown_kinds);

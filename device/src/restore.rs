@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::SnapshotError;
 use crate::gateway_side::{Home, Identity, Package};
 use crate::session::{Agreement, Negotiation, Reply, Runs, Slot};
-use crate::snapshot::{SNAPSHOT_VERSION, SNAPSHOT_VERSION_1, stage};
+use crate::snapshot::{SNAPSHOT_VERSION, SNAPSHOT_VERSION_1, SNAPSHOT_VERSION_2, stage};
 use crate::traffic::{Outbox, Run};
 
 type Read<T> = Result<T, SnapshotError>;
@@ -26,12 +26,12 @@ impl<const PEERS: usize> Device<PEERS> {
         let mut r = Reader::new(buf);
         r.array(5)?;
         let version = r.uint()?;
-        if !matches!(version, SNAPSHOT_VERSION | SNAPSHOT_VERSION_1) {
+        if !matches!(version, SNAPSHOT_VERSION | SNAPSHOT_VERSION_2 | SNAPSHOT_VERSION_1) {
             return Err(SnapshotError::Version);
         }
         let mut salt = [0; 8];
         rng.fill_bytes(&mut salt);
-        let mut device = Self::from_parts(read_identity(&mut r)?, read_home(&mut r)?);
+        let mut device = Self::from_parts(read_identity(&mut r, version)?, read_home(&mut r)?);
         // Before version 2, agreements had no generation of their own: they are as old as the one that the device knew.
         let layout = Layout { version, generation: device.home.generation };
         device.declined = r.option(read_reply)?;
@@ -52,6 +52,10 @@ impl<const PEERS: usize> Device<PEERS> {
             return Err(SnapshotError::Malformed);
         }
         device.home.due.attach = device.home.ticket.is_some();
+        if device.identity.next_key.is_some() {
+            // The answer to a rotation is missing: the same request brings it, whether or not the first one has arrived.
+            device.register();
+        }
         Ok(device)
     }
 }
@@ -75,8 +79,9 @@ fn reopen(slot: &mut Slot) -> bool {
     if agreement.highest_run > keyed.unwrap_or(0) { slot.open_next_run().is_some() } else { false }
 }
 
-fn read_identity(r: &mut Reader<'_>) -> Read<Identity> {
-    r.array(6)?;
+fn read_identity(r: &mut Reader<'_>, version: u32) -> Read<Identity> {
+    let rotates = version == SNAPSHOT_VERSION;
+    r.array(if rotates { 7 } else { 6 })?;
     Ok(Identity {
         id: r.id()?,
         registered_key: r.secret()?,
@@ -85,6 +90,7 @@ fn read_identity(r: &mut Reader<'_>) -> Read<Identity> {
         accept: Accept::from_id(r.byte()?).ok_or(SnapshotError::Malformed)?,
         allowed: [None; crate::limits::ALLOWED_MAX],
         pin: r.option(Reader::exactly)?,
+        next_key: if rotates { r.option(Reader::secret)? } else { None },
         enrolment: None,
     })
 }

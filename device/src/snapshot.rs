@@ -1,6 +1,6 @@
 //! The stored state, written: versioned, deterministic CBOR. R, r and K of a run that is not closed are not in it.
 //!
-//! `[2, identity, home, declined, [peer, …]]`; `restore.rs` is its mirror.
+//! `[3, identity, home, declined, [peer, …]]`; `restore.rs` is its mirror.
 
 use crate::cbor::Writer;
 use crate::device::Device;
@@ -10,9 +10,12 @@ use crate::session::{Agreement, Negotiation, Reply, Slot};
 use crate::traffic::{Outbox, Run};
 
 /// Changes with every change of the layout.
-pub(crate) const SNAPSHOT_VERSION: u32 = 2;
+pub(crate) const SNAPSHOT_VERSION: u32 = 3;
 
-/// Still read: agreements had no generation, texts in flight no salt.
+/// Still read: there was no key that is to take the place of k_d.
+pub(crate) const SNAPSHOT_VERSION_2: u32 = 2;
+
+/// Still read: as version 2, and agreements had no generation, texts in flight no salt.
 pub(crate) const SNAPSHOT_VERSION_1: u32 = 1;
 
 /// First numbers of the stored forms of a negotiation.
@@ -45,13 +48,14 @@ impl<const PEERS: usize> Device<PEERS> {
 }
 
 fn write_identity(w: &mut Writer<'_>, identity: &Identity) -> Written {
-    w.array(6)?;
+    w.array(7)?;
     w.bytes(identity.id.as_bytes())?;
     w.secret(&identity.registered_key)?;
     w.suite(identity.suite)?;
     w.uint(identity.suites.bits())?;
     w.uint(u32::from(identity.accept.id()))?;
-    w.option(identity.pin.as_ref(), |w, pin| w.bytes(pin))
+    w.option(identity.pin.as_ref(), |w, pin| w.bytes(pin))?;
+    w.option(identity.next_key.as_ref(), Writer::secret)
 }
 
 fn write_home(w: &mut Writer<'_>, home: &Home) -> Written {

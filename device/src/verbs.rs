@@ -76,6 +76,22 @@ impl<const PEERS: usize> Device<PEERS> {
         self.home.strikes = 0;
     }
 
+    /// Takes another k_d: 32 uniform bytes of this device's own choice. Sessions, mailbox and numbers stay. The new one is stored
+    /// before it is sent, and the old one goes when the gateway has proven that it has the new one; [`crate::Event::KeyRotated`]
+    /// says so. One that was begun before is finished first, with its own key.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotRegistered`].
+    pub fn rotate(&mut self, new_key: Secret<32>) -> Result<(), DeviceError> {
+        if self.home.ticket.is_none() {
+            return Err(DeviceError::NotRegistered);
+        }
+        self.identity.next_key.get_or_insert(new_key);
+        self.unsaved = true;
+        self.register();
+        Ok(())
+    }
+
     /// Makes an attach due: the first after a start, or a refresh.
     pub fn attach(&mut self, observe: bool) {
         self.home.observe = observe;

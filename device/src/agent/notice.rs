@@ -46,6 +46,13 @@ pub enum Notice {
         /// Whether it was held against a pin known before.
         pinned: bool,
     },
+    /// The gateway has another key pair, and says so in the inbox.
+    PackageChanged {
+        /// The new pin.
+        pin: [u8; 16],
+    },
+    /// The new k_d is in force.
+    KeyRotated,
     /// The gateway has this device's key.
     Registered,
     /// The inbox is open.
@@ -139,6 +146,8 @@ fn plain(event: &Event<'_>) -> Option<Notice> {
             Notice::Step { step, peer, code, sent_len, received_len, took: Duration::ZERO }
         }
         Event::PackageAccepted { pin, pinned } => Notice::Package { pin, pinned },
+        Event::PackageChanged { pin } => Notice::PackageChanged { pin },
+        Event::KeyRotated => Notice::KeyRotated,
         Event::Registered => Notice::Registered,
         Event::Attached { .. } => Notice::Attached,
         Event::Invited { peer } => Notice::Invited(peer),

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Read texts, and answer peers that want to connect.
     Listen(ListenArgs),
+    /// Take another key k_d; sessions and mailbox stay. Can be repeated if the gateway did not answer.
+    Rotate(RotateArgs),
     /// Say what this device knows.
     Status,
 }
@@ -72,6 +74,13 @@ pub(crate) struct RegisterArgs {
     /// Read the gateway's answer to a request that --print-request has written.
     #[arg(long, value_name = "FILE", conflicts_with = "print_request")]
     pub(crate) read_answer: Option<PathBuf>,
+    /// Seconds to wait.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RotateArgs {
     /// Seconds to wait.
     #[arg(long, default_value_t = 60)]
     pub(crate) timeout: u64,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{Cli, Command, ConnectArgs, ListenArgs, RegisterArgs, SendArgs};
+use super::args::{Cli, Command, ConnectArgs, ListenArgs, RegisterArgs, RotateArgs, SendArgs};
 use super::clock::entropy;
 use super::output::{Output, ended};
 use super::run::{Runner, Seen};
@@ -27,6 +27,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Command::Connect(args) => connect(cli, args, output),
         Command::Send(args) => send(cli, args, output),
         Command::Listen(args) => listen(cli, args, output),
+        Command::Rotate(args) => rotate(cli, args, output),
         Command::Status => status(&cli.state, output),
     }
 }
@@ -88,6 +89,22 @@ fn register(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<(), Stop> 
         Seen::Notice(Notice::Registered) => Ok(Some(())),
         Seen::Notice(Notice::Failed(failure)) => Err(Stop::Failed(explain(failure))),
         _ => Ok(None),
+    })
+}
+
+/// The new key is in the state folder before it leaves: where no answer comes, the next command asks again with the same one.
+fn rotate(cli: &Cli, args: &RotateArgs, output: Output) -> Result<(), Stop> {
+    let mut runner = open(cli, output)?;
+    runner.agent.device_mut().rotate(Secret::new(entropy()?)).map_err(Stop::failed)?;
+    let mut rotated = false;
+    let gateway = runner.gateway();
+    runner.run(Some(Duration::from_secs(args.timeout)), &format!("no answer from {gateway}"), |agent, seen| {
+        match seen {
+            Seen::Notice(Notice::KeyRotated) => rotated = true,
+            Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
+            _ => {}
+        }
+        Ok((rotated && agent.device().is_attached() && agent.is_idle()).then_some(()))
     })
 }
 
@@ -211,7 +228,11 @@ fn refusal(why: Refusal) -> Result<(), Stop> {
 
 fn explain(failure: &Failure) -> String {
     match failure {
-        Failure::PinMismatch => "the gateway's package does not have that pin: it is another gateway".into(),
+        Failure::PinMismatch => {
+            "the gateway does not have the key pair of that pin: it is another gateway, or it has rotated its keys while this device \
+             was away. If its operator confirms a new pin, `register --pin NEW` takes it; id, key and sessions stay"
+                .into()
+        },
         Failure::PackageUnusable => {
             "the gateway's package cannot be used: other version, or no cipher in common".into()
         }

@@ -69,6 +69,8 @@ impl Output {
             }),
             Notice::Package { pin, pinned } => json!({ "event": "package", "pin": hex::encode(pin), "pinned": pinned }),
             Notice::Registered => json!({ "event": "registered" }),
+            Notice::PackageChanged { pin } => json!({ "event": "package changed", "pin": hex::encode(pin) }),
+            Notice::KeyRotated => json!({ "event": "key rotated" }),
             Notice::Attached => json!({ "event": "attached" }),
             Notice::Invited(peer) => json!({ "event": "invited", "peer": peer.to_string() }),
             Notice::SessionGone(peer) => json!({ "event": "session gone", "peer": peer.to_string() }),
@@ -105,6 +107,9 @@ impl Output {
             Notice::Established { peer, run } => complain(&format!("connected with {peer} (run {run})")),
             Notice::SessionGone(peer) => {
                 complain(&format!("the gateway's store was replaced and has no session with {peer}: negotiating anew"));
+            }
+            Notice::PackageChanged { pin } => {
+                complain(&format!("the gateway has another key pair; its pin is {} from now on", hex::encode(pin)));
             }
             Notice::SessionEnded { peer, revoked } => complain(&ended(*peer, *revoked)),
             Notice::Expired { peer, sequence, .. } => {
