@@ -1,7 +1,7 @@
 //! The loop: one thread that owns the core and never waits for anything but events.
 
-use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -10,11 +10,12 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand_chacha::ChaCha12Rng;
 use sga_gateway_core::{Gateway, Now};
-use sga_schema::DeviceId;
 
 use crate::accelerator::Accelerator;
 use crate::clock::Clock;
+use crate::control::Order;
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::limits::STOP_WAIT;
 use crate::socket::Sockets;
 use crate::store::{Completion, Store};
@@ -66,8 +67,10 @@ pub(crate) struct Shell {
     pub(crate) store: Store,
     pub(crate) accelerator: Accelerator,
     pub(crate) gateway: Gateway<ChaCha12Rng>,
-    /// The operator's orders: who is revoked from now on.
-    pub(crate) ordered: Receiver<HashSet<DeviceId>>,
+    /// The operator's orders.
+    pub(crate) ordered: Receiver<Order>,
+    /// The folder with the keys.
+    pub(crate) data: PathBuf,
 }
 
 impl Shell {
@@ -135,9 +138,20 @@ impl Shell {
                 Completion::Load(id, found) => self.gateway.handle_load_done(now, id, found),
             }
         }
-        while let Ok(revoked) = self.ordered.try_recv() {
-            log::info!("{} devices are revoked", revoked.len());
-            self.gateway.set_revoked(now, revoked);
+        while let Ok(order) = self.ordered.try_recv() {
+            match order {
+                Order::Revoked(revoked) => {
+                    log::info!("{} devices are revoked", revoked.len());
+                    self.gateway.set_revoked(now, revoked);
+                }
+                Order::Uptime(reply) => {
+                    // Who asked may have given up.
+                    let _ = reply.send(self.gateway.uptime_s(now));
+                }
+                Order::Keys(keys) => {
+                    self.gateway.set_keys(now, keys.gateway.pair.clone(), keys.rotations, keys.previous.clone());
+                }
+            }
         }
         while let Some((id, outcome)) = self.accelerator.poll_done() {
             self.gateway.handle_job_done(now, id, outcome);
@@ -146,6 +160,16 @@ impl Shell {
 
     /// What the core wants done.
     fn hand_out(&mut self) -> Result<(), Error> {
+        if self.gateway.poll_overlap_over() {
+            let data = self.data.clone();
+            let erase = move || match Keys::end_overlap(&data) {
+                Ok(_) => log::info!("the previous key pair is erased"),
+                Err(error) => log::error!("the previous key pair is not erased: {error}"),
+            };
+            // It waits for the disk.
+            let thread = std::thread::Builder::new().name("keys".to_owned()).spawn(erase);
+            thread.map_err(|error| Error::new(format!("cannot start a thread: {error}")))?;
+        }
         while let Some(load) = self.gateway.poll_load() {
             self.store.load(load)?;
         }

@@ -36,6 +36,22 @@ pub(crate) enum Command {
     Revoke(RevokeArgs),
     /// Let a device in again that was revoked.
     Release(RevokeArgs),
+    /// Put another key pair in the place of the gateway's, while it runs or not, and print the new pin. Devices are told in their
+    /// inboxes and follow by themselves; the old pair is taken until the overlap is over, and then erased.
+    RotateKey(RotateKeyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RotateKeyArgs {
+    /// The folder with the gateway's keys and store.
+    #[arg(long, default_value = "sga-data")]
+    pub(crate) data: PathBuf,
+    /// Days of the gateway's uptime in which the old pair is taken as well; 0 for none, if it has leaked.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(..=3650))]
+    pub(crate) overlap: u32,
+    /// End the overlap of the last rotation now.
+    #[arg(long, conflicts_with = "overlap")]
+    pub(crate) end: bool,
 }
 
 #[derive(Args, Debug)]

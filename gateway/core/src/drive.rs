@@ -56,7 +56,8 @@ impl<R: CryptoRng> Gateway<R> {
         };
         match step {
             Ok(Step::Job(work)) => {
-                self.jobs.push_back(Job { id: task.id, work });
+                let (keys, previous) = (self.keys.pair.clone(), self.previous_pair());
+                self.jobs.push_back(Job { id: task.id, work, keys, previous });
                 self.tasks.insert(task.id, task);
             }
             Ok(Step::Load(wants)) => self.load(task, wants),

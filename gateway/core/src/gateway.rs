@@ -19,6 +19,7 @@ use crate::limits::{
 };
 use crate::mailbox::Mailboxes;
 use crate::record::Meta;
+use crate::rotation::Rotation;
 use crate::route::{self, Path};
 use crate::settings::{Boot, GatewayKeys, Settings};
 use crate::storage::{Commit, Found, Load, StoreError};
@@ -49,7 +50,8 @@ pub struct Gateway<R> {
     pub(crate) keys: GatewayKeys,
     pub(crate) package: Vec<u8>,
     pub(crate) package_hash: [u8; 32],
-    links: Vec<Link>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) rotation: Rotation,
     pub(crate) tickets: Tickets,
     pub(crate) rng: R,
     pub(crate) endpoint: Endpoint<ChaCha12Rng>,
@@ -88,6 +90,7 @@ impl<R: CryptoRng> Gateway<R> {
             package_hash: sha256(&package),
             links: route::links(package.len()),
             package,
+            rotation: Rotation::default(),
             tickets: Tickets::new(&keys.ticket_key),
             endpoint,
             cache: Cache::new(),
@@ -129,6 +132,7 @@ impl<R: CryptoRng> Gateway<R> {
         self.drain_events(now);
         if now >= self.next_expiry {
             self.next_expiry = now + EXPIRY_INTERVAL;
+            self.end_overlap(now);
             self.start(now, Phase::Expire, None);
         }
         if now >= self.next_uptime {
@@ -228,7 +232,8 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// Seconds that the gateway has been up, over all its starts.
-    pub(crate) fn uptime_s(&self, now: Now) -> u64 {
+    #[must_use]
+    pub fn uptime_s(&self, now: Now) -> u64 {
         let started = self.started.unwrap_or(now);
         self.uptime_before_s + now.saturating_sub(started).as_secs()
     }

@@ -67,8 +67,11 @@ impl<R: CryptoRng> Gateway<R> {
         changed.accept = secret.accept;
         changed.acknowledged = cursor;
         changed.seen_s = Some(self.uptime_s(now));
-        let record = Arc::new(changed);
         let mut plan = Plan::default();
+        if changed.told != self.rotation.count && self.append_package(now, &mut plan, index)? {
+            changed.told = self.rotation.count;
+        }
+        let record = Arc::new(changed);
         plan.put(Key::Device(index), Record::Device(record.clone()));
         if cursor > device.acknowledged {
             plan.acknowledge(index, cursor);
@@ -272,6 +275,7 @@ mod tests {
             last_invite: None,
             acknowledged: 0,
             seen_s: None,
+            told: 0,
         };
         let item = |number, body: &[u8]| StoredItem { number, kind: 6, body: body.to_vec(), stored_s: 0 };
         let mut attachment = attachment(1, true);

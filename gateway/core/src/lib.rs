@@ -24,6 +24,7 @@ mod negotiate;
 mod record;
 mod register;
 mod reply;
+mod rotation;
 mod route;
 mod settings;
 mod storage;
@@ -32,8 +33,9 @@ mod task;
 mod ticket;
 
 pub use gateway::{Deadline, Gateway};
-pub use job::{Closed, HalfInput, Job, KeyPair, Outcome, Purpose, VerifiedHalf, Work};
+pub use job::{Closed, HalfInput, Job, KeyPair, Opened, Outcome, Purpose, VerifiedHalf, Work};
 pub use record::{Meta, RecordError};
+pub use rotation::Previous;
 pub use settings::{Boot, Enrolment, GatewayKeys, Settings, pin};
 pub use sga_coap::{Now, Transmit};
 pub use storage::{Change, Commit, DeviceIndex, Found, ItemMeta, Key, Load, StoreError, StoredItem, Want};

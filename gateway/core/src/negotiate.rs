@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use crate::answer::{Refusal, answer, encoded};
 use crate::cache::pair_key;
 use crate::gateway::Gateway;
-use crate::job::{Outcome, Purpose, Work};
+use crate::job::{Opened, Outcome, Purpose, Work};
 use crate::limits::{FULL_RETRY_S, HANDLE_TRIES_MAX, INVITATION_LIFETIME};
 use crate::record::{DeviceRecord, End, LegRecord, PairRecord, Record, SessionRecord, Stage, StoredAnswer};
 use crate::storage::{DeviceIndex, Key};
@@ -33,11 +33,11 @@ impl<R: CryptoRng> Gateway<R> {
         let request = task.origin().payload.clone();
         let Sealed(sealed) = sga_schema::decode(&request)?;
         match task.scratch.outcome.take() {
-            Some(Outcome::Opened(Some(plaintext))) => task.scratch.plaintext = Some(plaintext),
+            Some(Outcome::Opened(Some(opened))) => task.scratch.opened = Some(opened),
             Some(_) => return Err(Refusal::NotOpened.into()),
             None => {}
         }
-        let Some(plaintext) = &task.scratch.plaintext else {
+        let Some(Opened { plaintext, .. }) = &task.scratch.opened else {
             return Ok(Step::Job(Work::Open { bytes: sealed.to_vec(), purpose: Purpose::Negotiate }));
         };
         match sga_schema::decode(plaintext)? {

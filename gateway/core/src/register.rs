@@ -21,6 +21,10 @@ struct Claim {
     id: DeviceId,
     registered_key: Secret<32>,
     secret: RegisterSecret,
+    /// P: of the package that the device has.
+    package_hash: [u8; 32],
+    /// The key pair that the device knows.
+    told: u32,
 }
 
 impl<R: CryptoRng> Gateway<R> {
@@ -28,15 +32,16 @@ impl<R: CryptoRng> Gateway<R> {
         let request = task.origin().payload.clone();
         let register: Register<'_> = sga_schema::decode(&request)?;
         match task.scratch.outcome.take() {
-            Some(Outcome::Opened(Some(plaintext))) => task.scratch.plaintext = Some(plaintext),
+            Some(Outcome::Opened(Some(opened))) => task.scratch.opened = Some(opened),
             Some(_) => return Err(Refusal::NotOpened.into()),
             None => {}
         }
-        let Some(plaintext) = &task.scratch.plaintext else {
+        let Some(opened) = &task.scratch.opened else {
             let purpose = Purpose::Register(self.package_hash);
             return Ok(Step::Job(Work::Open { bytes: register.sealed_key.to_vec(), purpose }));
         };
-        let claim = open_claim(&register, plaintext)?;
+        let claim = open_claim(&register, &opened.plaintext)?;
+        let claim = Claim { package_hash: self.package_hash_of(opened), told: self.told_by(opened), ..claim };
         let enrolled = self.is_enrolled(&claim);
         if !enrolled && matches!(claim.secret.proof, Proof::Enrolment(_)) {
             return Err(Refusal::NotOpened.into());
@@ -61,7 +66,7 @@ impl<R: CryptoRng> Gateway<R> {
         let Some(secret) = self.settings.enrolment.secret(&claim.id) else { return false };
         let expected = steps::enrol_proof(
             secret,
-            &self.package_hash,
+            &claim.package_hash,
             &claim.registered_key,
             claim.secret.suite.id(),
             claim.secret.suites.bits(),
@@ -104,6 +109,7 @@ impl<R: CryptoRng> Gateway<R> {
             last_invite: None,
             acknowledged: 0,
             seen_s: Some(self.meta.uptime_s),
+            told: claim.told,
         };
         let response = self.grant(Code::CREATED, &task.origin().hash, index, &device);
         let mut plan = Plan::default();
@@ -126,7 +132,15 @@ impl<R: CryptoRng> Gateway<R> {
             if claim.secret.suite != device.suite || claim.secret.suites != device.suites {
                 return Err(Refusal::Taken.into());
             }
-            return Ok(Step::Reply(self.grant(Code::CHANGED, &task.origin().hash, index, device)));
+            let response = self.grant(Code::CHANGED, &task.origin().hash, index, device);
+            if claim.told == device.told {
+                return Ok(Step::Reply(response));
+            }
+            // A device that was set back has an older package than it was told of.
+            let mut plan = Plan::default();
+            let changed = DeviceRecord { told: claim.told, ..device.duplicate() };
+            plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
+            return Ok(plan.respond(response));
         }
         if !self.is_rotation(claim, device) {
             return Err(if enrolled { Refusal::Taken } else { Refusal::NotOpened }.into());
@@ -137,6 +151,7 @@ impl<R: CryptoRng> Gateway<R> {
         changed.registered_key = claim.registered_key.duplicate();
         changed.suite = claim.secret.suite;
         changed.suites = claim.secret.suites;
+        changed.told = claim.told;
         let response = self.grant(Code::CHANGED, &task.origin().hash, index, &changed);
         let mut plan = Plan::default();
         plan.put(Key::Retired(retired_hash(&device.registered_key)), Record::Mark);
@@ -151,7 +166,7 @@ impl<R: CryptoRng> Gateway<R> {
         let Proof::Rotation(proof) = claim.secret.proof else { return false };
         let expected = steps::rotation_proof(
             &device.registered_key,
-            &self.package_hash,
+            &claim.package_hash,
             &claim.registered_key,
             claim.secret.suite.id(),
             claim.secret.suites.bits(),
@@ -180,7 +195,7 @@ fn open_claim(register: &Register<'_>, plaintext: &[u8]) -> Result<Claim, Refusa
     let key = steps::register_id(aead(secret.suite), &registered_key, &sha256(register.sealed_key));
     let name = open_copy(key, register.sealed_id)?;
     let SealedId(id) = sga_schema::decode(&name)?;
-    Ok(Claim { id, registered_key, secret })
+    Ok(Claim { id, registered_key, secret, package_hash: [0; 32], told: 0 })
 }
 
 fn retired_hash(key: &Secret<32>) -> [u8; 16] {

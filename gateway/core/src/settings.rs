@@ -154,6 +154,12 @@ impl Boot {
         self
     }
 
+    /// Seconds that the gateway has been up, over all its starts.
+    #[must_use]
+    pub fn uptime_s(&self) -> u64 {
+        self.meta.uptime_s
+    }
+
     /// What a new store has to be given before the gateway serves from it.
     #[must_use]
     pub fn to_change(&self) -> Change {

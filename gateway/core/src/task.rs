@@ -12,7 +12,7 @@ use sga_schema::{DeviceId, Handle};
 
 use crate::answer::Refusal;
 use crate::inbox::NewAttachment;
-use crate::job::{Outcome, Work};
+use crate::job::{Opened, Outcome, Work};
 use crate::limits::WAITERS_MAX;
 use crate::record::Record;
 use crate::storage::{Change, DeviceIndex, ItemMeta, Key, StoredItem, Want};
@@ -86,7 +86,7 @@ pub(crate) struct Scratch {
     /// From the accelerator; taken when used up.
     pub(crate) outcome: Option<Outcome>,
     /// What `Outcome::Opened` held.
-    pub(crate) plaintext: Option<Vec<u8>>,
+    pub(crate) opened: Option<Opened>,
     pub(crate) handles: Vec<Handle>,
     /// From a load of the task's own.
     pub(crate) items: Option<Vec<StoredItem>>,

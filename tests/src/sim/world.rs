@@ -190,6 +190,11 @@ impl World {
         self.gateway.take_orders(self.now);
     }
 
+    /// The gateway gets another key pair; the old one is taken for so long.
+    pub fn rotate_keys(&mut self, overlap: Duration) {
+        self.gateway.rotate_keys(self.now, overlap);
+    }
+
     /// Runs until `done` or the time is over; says whether it was done. `done` is asked after everything that happens.
     pub fn run_until(&mut self, end: Now, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         loop {

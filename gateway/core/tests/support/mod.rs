@@ -260,8 +260,8 @@ impl World {
             moved = true;
         }
         while let Some(job) = self.gateway.poll_job() {
-            let outcome = job.work.run(&self.keys.pair);
-            self.gateway.handle_job_done(self.now, job.id, outcome);
+            let (id, outcome) = job.run();
+            self.gateway.handle_job_done(self.now, id, outcome);
             moved = true;
         }
         while let Some(commit) = self.gateway.poll_commit() {
