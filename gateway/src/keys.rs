@@ -127,6 +127,7 @@ impl Keys {
     pub fn end_overlap(data: &Path) -> Result<Self, Error> {
         change(data, |_, file| {
             file.previous_key.zeroize();
+            file.previous_key.clear();
             file.previous_until_s = 0;
             Ok(())
         })

@@ -162,3 +162,73 @@ fn a_whole_session_goes_through_64_byte_blocks_and_refusals_are_heard() {
     assert_eq!(bob.until("text")["text"], large.as_str());
     bob.end();
 }
+
+impl Gateway {
+    fn order(&self, args: &[&str]) -> Output {
+        program("__gateway").args(args).arg("--data").arg(self.folder.path().join("gateway")).output().expect("starts")
+    }
+
+    fn key_file(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("gateway/gateway.key")).expect("the key file")
+    }
+
+    fn pin_of(&self, name: &str) -> String {
+        let output = self.device(name, &["--json", "status"]);
+        done(&output);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        status["pin"].as_str().expect("a pin").to_owned()
+    }
+}
+
+fn line(output: &Output) -> String {
+    done(output);
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn keys_are_replaced_while_a_session_goes_on() {
+    let gateway = Gateway::start("token");
+    let token = std::fs::read_to_string(gateway.folder.path().join("gateway/enrol.token")).expect("a token");
+    for name in ["a", "b"] {
+        done(&gateway.device(name, &["register", "--gateway", &gateway.url, "--id", name, "--token", token.trim()]));
+    }
+    let mut listener = Listener::start(&gateway.state("b"), &["--count", "2"]);
+    done(&gateway.device("a", &["connect", "b"]));
+    done(&gateway.device("a", &["send", "b", "before"]));
+    // The device's key, without the token: the old key is the proof.
+    done(&gateway.device("a", &["rotate"]));
+    // The gateway's, while it runs.
+    let old = gateway.pin_of("a");
+    let new = line(&gateway.order(&["rotate-key", "--overlap", "30"]));
+    assert!(new != old && new == line(&gateway.order(&["pin"])));
+    assert!(gateway.key_file().contains("previous_key"));
+    fails(&gateway.order(&["rotate-key"]), 1, "--end");
+    done(&gateway.device("a", &["send", "b", "after"]));
+    listener.end();
+    done(&gateway.device("b", &["listen", "--count", "0"]));
+    assert_eq!([gateway.pin_of("a"), gateway.pin_of("b")], [new.clone(), new.clone()], "both have followed");
+    done(&gateway.order(&["rotate-key", "--end"]));
+    assert!(!gateway.key_file().contains("previous_key"), "the old one is erased");
+    done(&gateway.device("a", &["rotate"]));
+    done(&gateway.device("a", &["send", "b", "and again"]));
+}
+
+#[test]
+fn an_operator_revokes_and_the_peer_is_told() {
+    let gateway = Gateway::start("open");
+    ["a", "b"].iter().for_each(|name| gateway.register(name));
+    let mut listener = Listener::start(&gateway.state("a"), &[]);
+    done(&gateway.device("b", &["connect", "a"]));
+    done(&gateway.order(&["revoke", "b"]));
+    let ended = listener.until("session ended");
+    assert_eq!((ended["peer"].as_str(), ended["revoked"].as_bool()), (Some("b"), Some(true)));
+    drop(listener);
+    fails(&gateway.device("a", &["send", "b", "x"]), 1, "connect b");
+    fails(&gateway.device("a", &["connect", "b", "--timeout", "10"]), 1, "knows no device of that name");
+    fails(&gateway.device("b", &["listen", "--count", "0", "--timeout", "10"]), 1, "revoked");
+    done(&gateway.order(&["release", "b"]));
+    let mut listener = Listener::start(&gateway.state("a"), &["--count", "1"]);
+    done(&gateway.device("b", &["connect", "a"]));
+    done(&gateway.device("b", &["send", "a", "back"]));
+    listener.end();
+}

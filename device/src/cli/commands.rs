@@ -189,8 +189,9 @@ fn connect(cli: &Cli, args: &ConnectArgs, output: Output) -> Result<(), Stop> {
         match seen {
             Seen::Notice(Notice::Established { peer: with, .. }) if *with == peer => reached = true,
             Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
-            Seen::Notice(Notice::SessionEnded { peer: with, revoked }) if *with == peer => {
-                return Err(Stop::Failed(ended(peer, *revoked)));
+            // It has ended while this device was away: that is what a new one is asked for.
+            Seen::Notice(Notice::SessionEnded { peer: with, .. }) if *with == peer => {
+                agent.device_mut().connect(peer, args.suite).map_err(Stop::failed)?;
             }
             // A text of an earlier call went with its session: it is reported, and the session is negotiated anew.
             Seen::Notice(Notice::Failed(Failure::TextLost { .. })) => {}
@@ -235,6 +236,9 @@ fn explain(failure: &Failure) -> String {
         },
         Failure::PackageUnusable => {
             "the gateway's package cannot be used: other version, or no cipher in common".into()
+        }
+        Failure::Registration { code: 0x83 } | Failure::Attach { code: 0x83 } => {
+            "the gateway's operator has revoked this device".into()
         }
         Failure::Registration { code: 0x81 } => {
             "the gateway does not accept this device: wrong --token, or not on its list".into()

@@ -59,7 +59,7 @@ impl<R: CryptoRng> Gateway<R> {
         let in_step = secret.generation == self.meta.generation && secret.cursor <= highest;
         let cursor = if in_step { secret.cursor.max(device.acknowledged) } else { device.acknowledged };
         let block_bytes = task.origin().block_bytes;
-        let Some(items) = task.scratch.items.take() else {
+        let Some(mut items) = task.scratch.items.take() else {
             return Ok(Step::Load(vec![items_from(index, cursor, block_bytes)]));
         };
         let mut changed = device.duplicate();
@@ -68,8 +68,14 @@ impl<R: CryptoRng> Gateway<R> {
         changed.acknowledged = cursor;
         changed.seen_s = Some(self.uptime_s(now));
         let mut plan = Plan::default();
-        if changed.told != self.rotation.count && self.append_package(now, &mut plan, index)? {
+        if changed.told != self.rotation.count
+            && let Some(package) = self.append_package(now, &mut plan, index)?
+        {
             changed.told = self.rotation.count;
+            // In the answer itself, if nothing that the device has not seen comes before it.
+            if package.number == items.last().map_or(cursor, |item| item.number) + 1 {
+                items.push(package);
+            }
         }
         let record = Arc::new(changed);
         plan.put(Key::Device(index), Record::Device(record.clone()));

@@ -13,7 +13,7 @@ use sga_schema::kind;
 use crate::gateway::Gateway;
 use crate::job::{KeyPair, Opened};
 use crate::route;
-use crate::storage::DeviceIndex;
+use crate::storage::{DeviceIndex, StoredItem};
 use crate::task::{Plan, Stop};
 
 /// The key pair before the one in force.
@@ -80,9 +80,16 @@ impl<R: CryptoRng> Gateway<R> {
         self.rotation.count.wrapping_sub(u32::from(opened.previous))
     }
 
-    /// Tells a device which package there is; false if its mailbox has no room.
-    pub(crate) fn append_package(&mut self, now: Now, plan: &mut Plan, device: DeviceIndex) -> Result<bool, Stop> {
-        let package = self.package.clone();
-        Ok(self.append(now, plan, device, kind::PACKAGE, package)?.is_some())
+    /// Tells a device which package there is; the item, or `None` if its mailbox has no room.
+    pub(crate) fn append_package(
+        &mut self,
+        now: Now,
+        plan: &mut Plan,
+        device: DeviceIndex,
+    ) -> Result<Option<StoredItem>, Stop> {
+        let body = self.package.clone();
+        let number = self.append(now, plan, device, kind::PACKAGE, body.clone())?;
+        let stored_s = self.uptime_s(now);
+        Ok(number.map(|number| StoredItem { number, kind: kind::PACKAGE, body, stored_s }))
     }
 }
