@@ -3,9 +3,12 @@
 //! On the way to a device the attacker has the inbox, its notifications and all answers; each counts for one request or for one
 //! number. And even a gateway that serves old items under new numbers brings no text twice.
 
-use sga_device::{Handled, RequestKind};
-use sga_schema::{Profile, kind};
+use std::collections::HashSet;
 
+use sga_device::{Handled, RequestKind};
+use sga_schema::{Profile, Suite, kind};
+
+use crate::support::bend::spliced;
 use crate::support::ends::{End, Gateway, Reply, id, settle};
 use crate::support::link::{AMY, BOB, Link, device};
 
@@ -157,4 +160,64 @@ fn old_inboxes_are_no_notifications() {
         }
     }
     assert_eq!(bob.texts.len(), 8, "each once");
+}
+
+/// Items that are sealed for a peer, for the gateway's end or for a run: mixed with those of an older session, field by field, they
+/// are nothing. (Only a gateway could bring them: the inbox is sealed. Invitations have no other seal than that.)
+#[test]
+fn items_spliced_of_two_sessions_are_nothing() {
+    for profile in [Profile::Compact, Profile::Classic] {
+        let (mut gateway, mut amy, mut bob) = established(profile);
+        let kinds = [kind::AGREED, kind::WANTED, kind::KEY, kind::MESSAGE];
+        let of_kind = |gateway: &Gateway, kind| {
+            let both = ["amy", "bob"].into_iter().flat_map(|name| gateway.bodies(id(name), kind));
+            both.take(4).collect::<Vec<_>>()
+        };
+        let old: Vec<_> = kinds.iter().map(|&kind| (kind, of_kind(&gateway, kind))).collect();
+        assert!(old.iter().all(|(_, bodies)| !bodies.is_empty()));
+        amy.device.connect(id("bob"), Some(Suite::ChaCha20Poly1305)).expect("a peer");
+        let (mut done, mut forged) = (HashSet::new(), 0);
+        for _ in 0..300 {
+            for end in [&mut amy, &mut bob] {
+                if let Some((out, payload)) = end.poll() {
+                    let reply = gateway.handle(out.kind, &payload);
+                    ["amy", "bob"].into_iter().for_each(|name| forged += splice(&mut gateway, name, &old, &mut done));
+                    let _ = end.respond(reply);
+                }
+                if let Some(payload) = gateway.notification(end.device.id()) {
+                    end.notify(payload);
+                }
+            }
+        }
+        assert!(forged > 60, "{forged}");
+        for (end, peer) in [(&amy, "bob"), (&bob, "amy")] {
+            let session = end.device.session(id(peer)).expect("a session");
+            assert_eq!((session.suite, session.run, session.established), (Some(Suite::ChaCha20Poly1305), 1, true));
+            assert!(!end.has("Failed"), "{:?}", end.log);
+        }
+        assert_eq!((amy.texts.len(), bob.texts.len()), (2, 2), "no text of nobody");
+        amy.send(id("bob"), b"three");
+        settle(&mut gateway, &mut [&mut amy, &mut bob]);
+        assert_eq!(bob.texts.last().map(Vec::as_slice), Some(&b"three"[..]));
+    }
+}
+
+/// Puts all mixtures of each new item with old ones of its kind before it; how many.
+fn splice(gateway: &mut Gateway, name: &str, old: &[(u32, Vec<Vec<u8>>)], done: &mut HashSet<Vec<u8>>) -> usize {
+    let mut count = 0;
+    let items = std::mem::take(gateway.items(id(name)));
+    let (known, new): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| done.contains(&item.2));
+    *gateway.items(id(name)) = known;
+    for (_, kind, body) in new {
+        for older in old.iter().filter(|(of, _)| *of == kind).flat_map(|(_, bodies)| bodies) {
+            for forged in spliced(&body, older) {
+                done.insert(forged.clone());
+                gateway.append(id(name), kind, forged);
+                count += 1;
+            }
+        }
+        done.insert(body.clone());
+        gateway.append(id(name), kind, body);
+    }
+    count
 }

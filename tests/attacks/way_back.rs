@@ -189,6 +189,35 @@ fn an_old_stored_loses_no_text() {
     }
 }
 
+/// What forged refusals can do at most: after a new run a text that is refused and refused is given up. Its application is told that
+/// it was not delivered, never that it was.
+#[test]
+fn a_text_given_up_for_forged_refusals_is_reported() {
+    for code in [0x89, 0x8d, 0x81] {
+        let mut link = Link::established(Profile::Compact);
+        link.ends[AMY].send(id("bob"), b"a text");
+        let mut forge = |link: &mut Link, exchange: &Exchange| {
+            if exchange.out.kind == RequestKind::Message && exchange.out.stored.is_some() {
+                let _ = link.ends[exchange.who].respond((code, Vec::new()));
+            }
+            exchange.reply.clone()
+        };
+        // The gateway has it, which the device is never told.
+        link.settle_by(&mut forge);
+        assert!(link.ends[AMY].has("Failed { what: Text {"), "{:?}", link.ends[AMY].log);
+        for _ in 0..2 {
+            link.ends[AMY].device.rekey(id("bob")).expect("a session");
+            link.settle_by(&mut forge);
+        }
+        assert!(link.ends[AMY].has("TextLost"), "{:?}", link.ends[AMY].log);
+        assert!(!link.ends[AMY].has("Sent {"), "{:?}", link.ends[AMY].log);
+        assert_eq!(link.ends[BOB].texts, [b"a text".to_vec()], "once");
+        // The session goes on.
+        link.say(AMY, b"another");
+        link.say(BOB, b"and back");
+    }
+}
+
 /// What an inbox would look like if nothing were sealed.
 fn inbox(items: &[(u32, u32, Vec<u8>)], next: Option<NextAttach>) -> Vec<u8> {
     let mut plain = vec![0; 4_096];
