@@ -126,7 +126,8 @@ pub(crate) struct RunArgs {
     /// Megabytes of items in all mailboxes together; beyond it messages are refused (5.03) until some are fetched. [default: 4096]
     #[arg(long, value_name = "MB")]
     pub(crate) store_max: Option<u64>,
-    /// Messages that wait in one mailbox at most, up to 256; beyond it more are refused (5.03). [default: 256]
+    /// Messages that wait in one mailbox, up to 256; beyond it more are refused (5.03), but a quarter more for sessions that have
+    /// few there. [default: 256]
     #[arg(long, value_name = "N")]
     pub(crate) mailbox_messages: Option<usize>,
     /// Days of the gateway's uptime after which an item that was not fetched is dropped, and its sender told. [default: 30]

@@ -88,7 +88,12 @@ pub(crate) struct Gateway {
     /// All items that there ever were.
     sent: Vec<(DeviceId, u32, Vec<u8>)>,
     sealed: HashMap<KeyAndNonce, Vec<u8>>,
+    /// What takes the place of Y and of h(N of the peer) in a B6, by the role of who gets it.
+    pub(crate) lie: Option<B6Lie>,
 }
+
+/// Changes Y and h(N) of the B6 for this role; the tag is over the true th_B and over the Y that is sent.
+pub(crate) type B6Lie = fn(usize, &mut Vec<u8>, &mut [u8; 16]);
 
 /// What names a key and a nonce: leg, run, sequence of a message, salt.
 type KeyAndNonce = (Handle, u32, Option<u32>, Option<[u8; 8]>);
@@ -114,6 +119,7 @@ impl Gateway {
             sessions: Vec::new(),
             sealed: HashMap::new(),
             sent: Vec::new(),
+            lie: None,
         }
     }
 
@@ -170,6 +176,11 @@ impl Gateway {
     /// What waits for a device: numbers, kinds and bodies.
     pub(crate) fn items(&mut self, device: DeviceId) -> &mut Vec<(u32, u32, Vec<u8>)> {
         &mut self.known(device).items
+    }
+
+    /// Bodies of all items of one kind that a device was ever sent.
+    pub(crate) fn bodies(&self, device: DeviceId, kind: u32) -> Vec<Vec<u8>> {
+        self.sent.iter().filter(|item| item.0 == device && item.1 == kind).map(|item| item.2.clone()).collect()
     }
 
     fn known(&mut self, device: DeviceId) -> &mut Known {
@@ -512,11 +523,12 @@ impl Gateway {
         let th_b = steps::th_b(&th_a, half.run, &n[0], &n[1]);
         for (end, y) in [(0, y_i), (1, y_j)] {
             let key = Secret::new(keys[end]);
-            let secret = wire::B6Secret {
-                element: y.as_bytes(),
-                peer_hash: short_hash(&n[1 - end]),
-                tag: steps::b6_tag(&key, end as u8, half.run, &th_b, y.as_bytes()),
-            };
+            let (mut element, mut peer_hash) = (y.as_bytes().to_vec(), short_hash(&n[1 - end]));
+            if let Some(lie) = self.lie {
+                lie(end, &mut element, &mut peer_hash);
+            }
+            let tag = steps::b6_tag(&key, end as u8, half.run, &th_b, &element);
+            let secret = wire::B6Secret { element: &element, peer_hash, tag };
             let k_t = Secret::new(session.legs[end].key.unwrap());
             session.answers[end] = seal(steps::b6(suite, &k_t, &th_a, half.run, end as u8), &secret);
             session.hops.insert((end, half.run), *steps::hop_key(&key, &th_b).expose());

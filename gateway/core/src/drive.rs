@@ -206,7 +206,7 @@ impl<R: CryptoRng> Gateway<R> {
         let messages_max = self.settings.mailbox_messages_max;
         // Only invitations are ever made void.
         let freed = plan.voided.iter().filter(|(of, _)| *of == mailbox).count();
-        let Some(meta) = self.mailboxes.reserve(mailbox, kind, body.len(), messages_max, freed)? else {
+        let Some(meta) = self.mailboxes.reserve(mailbox, kind, &body, messages_max, freed)? else {
             return Ok(None);
         };
         // The number that the new item takes is above theirs, which is all that they were kept for.

@@ -21,14 +21,24 @@ pub const ATTACHMENTS_MAX: usize = 65_536;
 /// Items in one mailbox that are not invitations, keys or answers of a negotiation.
 pub const MAILBOX_MESSAGES_MAX: usize = 256;
 
-/// Items in one mailbox in all: what is above the messages' part is reserved for the protocol's own items.
-pub const MAILBOX_ITEMS_MAX: usize = MAILBOX_MESSAGES_MAX + 64;
+/// Bytes of bodies up to which any session may add messages.
+pub const MAILBOX_MESSAGE_BYTES_MAX: usize = 960 << 10;
 
-/// Bytes of bodies in one mailbox.
-pub const MAILBOX_BYTES_MAX: usize = 1 << 20;
+/// Messages in one mailbox beyond those: this part of them, for sessions that have fewer there than places are left. So one that
+/// fills a mailbox, or a few, do not keep the others out of it.
+pub const MAILBOX_SHARE: usize = 4;
 
-/// Bytes of bodies that messages may use: the rest is reserved like [`MAILBOX_ITEMS_MAX`]'s.
-pub const MAILBOX_MESSAGE_BYTES_MAX: usize = MAILBOX_BYTES_MAX - (64 << 10);
+/// Bytes of bodies beyond [`MAILBOX_MESSAGE_BYTES_MAX`], for sessions that use fewer there than are left.
+pub const MAILBOX_SHARED_BYTES: usize = 64 << 10;
+
+/// Items in one mailbox that are the protocol's own. A session's are fewer than the places that are left.
+pub const MAILBOX_OWN_MAX: usize = 64;
+
+/// Items in one mailbox in all.
+pub const MAILBOX_ITEMS_MAX: usize = MAILBOX_MESSAGES_MAX + MAILBOX_MESSAGES_MAX / MAILBOX_SHARE + MAILBOX_OWN_MAX;
+
+/// Bytes of bodies in one mailbox in all: the last 64 KiB are for the protocol's own items.
+pub const MAILBOX_BYTES_MAX: usize = MAILBOX_MESSAGE_BYTES_MAX + MAILBOX_SHARED_BYTES + (64 << 10);
 
 /// Invitations in one mailbox.
 pub const INVITATIONS_MAX: usize = sga_schema::limits::INVITATIONS_MAX;
@@ -91,9 +101,9 @@ pub const FULL_RETRY_S: u32 = 30;
 /// Seconds in Max-Age when too many requests wait.
 pub const BUSY_RETRY_S: u32 = 2;
 
-const _: () = assert!(MAILBOX_MESSAGES_MAX < MAILBOX_ITEMS_MAX);
 const _: () = assert!(MAILBOX_MESSAGE_BYTES_MAX > sga_schema::limits::CIPHERTEXT_LEN_MAX);
-const _: () = assert!(INVITATIONS_MAX < MAILBOX_ITEMS_MAX - MAILBOX_MESSAGES_MAX);
+const _: () = assert!(INVITATIONS_MAX < MAILBOX_OWN_MAX / 2);
+const _: () = assert!(MAILBOX_SHARED_BYTES / 2 > sga_schema::limits::ITEM_LEN_MAX);
 const _: () = assert!(WINDOW_LEN <= 64, "the window's bits are a u64");
 
 /// Longer than this a request is not left without an acknowledgement: a quarter of RFC 7252's ACK_TIMEOUT.

@@ -64,7 +64,8 @@ pub struct Settings {
     pub suites: SuiteSet,
     /// Who may register.
     pub enrolment: Enrolment,
-    /// Most items of messages in one mailbox; at most [`crate::limits::MAILBOX_MESSAGES_MAX`].
+    /// Messages in one mailbox, whoever sent them; at most [`crate::limits::MAILBOX_MESSAGES_MAX`]. A part more
+    /// ([`crate::limits::MAILBOX_SHARE`]) is for sessions that have few there.
     pub mailbox_messages_max: usize,
     /// Devices that the operator has shut out.
     pub revoked: HashSet<DeviceId>,

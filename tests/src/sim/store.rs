@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sga_gateway_core::{Boot, Change, Commit, Found, ItemMeta, Key, Load, StoredItem, Want};
+use sga_gateway_core::{Boot, Change, Commit, Found, Key, Load, StoredItem, Want};
 use sga_schema::Handle;
 
 /// What is on the medium.
@@ -83,10 +83,7 @@ impl SimStore {
                 Found::Items(found)
             }
             Want::ItemIndex { mailbox } => Found::Index(
-                self.items
-                    .range((*mailbox, 0)..=(*mailbox, u32::MAX))
-                    .map(|(_, item)| ItemMeta { number: item.number, kind: item.kind, len: item.body.len() as u32 })
-                    .collect(),
+                self.items.range((*mailbox, 0)..=(*mailbox, u32::MAX)).map(|(_, item)| item.meta()).collect(),
             ),
             Want::Pending { up_to_s, max } => {
                 let first = Key::Pending { due_s: 0, session: Handle([0; 4]) }.to_bytes();

@@ -163,6 +163,12 @@ impl World {
         answer.expect("an answer")
     }
 
+    /// A datagram arrives now, from whatever address it says: what somebody on the network can do. Faults and inspection spare it.
+    pub fn inject(&mut self, datagram: &Datagram) {
+        self.deliver(datagram);
+        self.settle();
+    }
+
     /// The gateway's power goes and comes back.
     pub fn restart_gateway(&mut self) {
         self.gateway.crash();

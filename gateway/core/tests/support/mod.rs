@@ -67,6 +67,8 @@ pub(crate) struct World {
     pub(crate) blind: bool,
     /// Datagrams that the gateway has sent.
     pub(crate) transmits: usize,
+    /// Pieces of public-key work that it has asked for.
+    pub(crate) jobs: usize,
     /// Clients that hear nothing at the moment.
     pub(crate) asleep: BTreeSet<SocketAddr>,
     clients: BTreeMap<SocketAddr, Endpoint<ChaCha12Rng>>,
@@ -118,6 +120,7 @@ impl World {
             read: Vec::new(),
             blind: false,
             transmits: 0,
+            jobs: 0,
             asleep: BTreeSet::new(),
             clients: BTreeMap::new(),
             answers: Vec::new(),
@@ -260,6 +263,7 @@ impl World {
             moved = true;
         }
         while let Some(job) = self.gateway.poll_job() {
+            self.jobs += 1;
             let (id, outcome) = job.run();
             self.gateway.handle_job_done(self.now, id, outcome);
             moved = true;
