@@ -13,6 +13,7 @@ mod downgrade;
 mod elements;
 mod enrolment;
 mod key_extraction;
+mod malicious_gateway;
 mod malicious_peer;
 mod pseudonym;
 mod reflection;

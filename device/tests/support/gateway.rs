@@ -71,6 +71,9 @@ struct Session {
     first: Option<(usize, Vec<u8>, [u8; 32])>,
     bodies: [Vec<u8>; 2],
     answers: [Vec<u8>; 2],
+    /// N_i, N_j and R_s of the last run that was closed, which an honest gateway would have erased.
+    elements: [Vec<u8>; 2],
+    session_secret: Option<Seed>,
     hops: HashMap<(usize, u32), [u8; 32]>,
     stored: HashMap<(usize, u32, u32), [u8; 8]>,
 }
@@ -90,6 +93,19 @@ pub(crate) struct Gateway {
     sealed: HashMap<KeyAndNonce, Vec<u8>>,
     /// What takes the place of Y and of h(N of the peer) in a B6, by the role of who gets it.
     pub(crate) lie: Option<B6Lie>,
+    /// It sits in the middle of B5.
+    pub(crate) middle: Option<Middle>,
+}
+
+/// A gateway that gives each end a Y of its own making and has a root with each; texts are opened under the one and sealed anew
+/// under the other.
+#[derive(Default)]
+pub(crate) struct Middle {
+    roots: HashMap<(usize, u32, usize), [u8; 32]>,
+    /// What it has read.
+    pub(crate) read: Vec<Vec<u8>>,
+    /// Texts that did not open under the root that it thinks it has with their sender.
+    pub(crate) unread: usize,
 }
 
 /// Changes Y and h(N) of the B6 for this role; the tag is over the true th_B and over the Y that is sent.
@@ -120,6 +136,7 @@ impl Gateway {
             sealed: HashMap::new(),
             sent: Vec::new(),
             lie: None,
+            middle: None,
         }
     }
 
@@ -185,6 +202,36 @@ impl Gateway {
 
     fn known(&mut self, device: DeviceId) -> &mut Known {
         self.devices.get_mut(device.as_bytes()).unwrap()
+    }
+
+    /// What a gateway that has kept everything can try: roots from every element within two exponentiations of what it has, with this
+    /// pair secret. How many of the recorded texts (beyond message 0) open.
+    pub(crate) fn try_roots(&self, pair: Option<&Secret<32>>, session: usize) -> usize {
+        let session = &self.sessions[session];
+        let n = session.elements.clone().map(|n| Element::parse(self.group, &n).unwrap());
+        let peer = |end: usize| steps::peer_key(&Secret::new(session.legs[end].key.unwrap()));
+        let peers = [peer(0), peer(1)];
+        let th_b = steps::th_b(&session.th_a, session.run, n[0].as_bytes(), n[1].as_bytes());
+        let secrets = [&self.secret, session.session_secret.as_ref().unwrap()];
+        let mut reach = vec![self.public.clone(), n[0].clone(), n[1].clone()];
+        for _ in 0..2 {
+            let further: Vec<_> = reach.iter().flat_map(|base| secrets.map(|by| self.group.exp(base, by))).collect();
+            reach.extend(further);
+        }
+        let mut opened = 0;
+        for (device, kind, body) in &self.sent {
+            let Ok(item) = wire::decode::<wire::MessageItem<'_>>(body) else { continue };
+            if *kind != kind::MESSAGE || item.sequence == 0 {
+                continue;
+            }
+            let sender = if *device == session.legs[1].id { 0 } else { 1 };
+            for element in &reach {
+                let root = steps::root(element, &peers[0], &peers[1], pair, &th_b);
+                let key = steps::traffic(&root, aead(session.suite), sender);
+                opened += usize::from(key.open(item.run, item.sequence, &mut item.ciphertext.to_vec()).is_ok());
+            }
+        }
+        opened
     }
 
     /// Forgets who is attached, as a restart does.
@@ -373,6 +420,8 @@ impl Gateway {
             first: None,
             bodies: Default::default(),
             answers: Default::default(),
+            elements: Default::default(),
+            session_secret: None,
             hops: HashMap::new(),
             stored: HashMap::new(),
         });
@@ -521,8 +570,19 @@ impl Gateway {
         let parsed = n.clone().map(|n| Element::parse(group, &n).unwrap());
         let (y_i, y_j) = accelerator::session_halves(group, &parsed[0], &parsed[1], &r_s);
         let th_b = steps::th_b(&th_a, half.run, &n[0], &n[1]);
-        for (end, y) in [(0, y_i), (1, y_j)] {
+        session.elements = n.clone();
+        session.session_secret = Some(r_s.duplicate());
+        let peer = |end: usize| steps::peer_key(&Secret::new(session.legs[end].key.unwrap()));
+        let peers = [peer(0), peer(1)];
+        for (end, mut y) in [(0, y_i), (1, y_j)] {
             let key = Secret::new(keys[end]);
+            if let Some(middle) = &mut self.middle {
+                // Y = g^a: what the end makes of it is N^a.
+                let a = Seed::new(&mut self.rng);
+                y = group.exp_base(&a);
+                let root = steps::root(&group.exp(&parsed[end], &a), &peers[0], &peers[1], None, &th_b);
+                middle.roots.insert((index, half.run, end), *root.expose());
+            }
             let (mut element, mut peer_hash) = (y.as_bytes().to_vec(), short_hash(&n[1 - end]));
             if let Some(lie) = self.lie {
                 lie(end, &mut element, &mut peer_hash);
@@ -562,11 +622,32 @@ impl Gateway {
             return (0x89, Vec::new());
         }
         let other = &session.legs[1 - role];
+        let suite = aead(session.suite);
+        let mut ciphertext = post.ciphertext.to_vec();
+        if let Some(middle) = &mut self.middle {
+            let key = |end: usize| {
+                let root = Secret::new(middle.roots[&(index, post.run, end)]);
+                let key = steps::traffic(&root, suite, role as u8);
+                post.salt.map_or(key.duplicate(), |salt| key.in_life(&salt))
+            };
+            let mut text = ciphertext.clone();
+            if let Ok(len) = key(role).open(post.run, post.sequence, &mut text) {
+                // In the place of the sender's own, which is as long.
+                ciphertext[..len].copy_from_slice(&text[..len]);
+                let sealed = key(1 - role).seal(post.run, post.sequence, &mut ciphertext, len).unwrap();
+                assert_eq!(sealed, ciphertext.len());
+                if post.sequence > 0 {
+                    middle.read.push(text[..len].to_vec());
+                }
+            } else {
+                middle.unread += 1;
+            }
+        }
         let item = wire::MessageItem {
             handle: other.handle,
             run: post.run,
             sequence: post.sequence,
-            ciphertext: post.ciphertext,
+            ciphertext: &ciphertext,
             salt: post.salt,
         };
         let (device, item) = (other.id, encoded(&item));

@@ -8,7 +8,7 @@ use rand_core::SeedableRng;
 use sga_device::{Device, DeviceId, Event, Handled, Outgoing};
 
 #[allow(unused_imports, reason = "not all tests need all of it")]
-pub(crate) use gateway::{Gateway, Reply, encoded};
+pub(crate) use gateway::{Gateway, Middle, Reply, encoded};
 
 pub(crate) fn id(text: &str) -> DeviceId {
     text.parse().unwrap()
