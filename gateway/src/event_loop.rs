@@ -15,7 +15,7 @@ use sga_schema::DeviceId;
 use crate::accelerator::Accelerator;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::limits::STOP_WAIT;
+use crate::limits::{DONE_MAX, STOP_WAIT};
 use crate::socket::Sockets;
 use crate::store::{Completion, Store};
 
@@ -53,6 +53,17 @@ impl Reactor {
     }
 }
 
+/// Takes so many, or all that there are; true if there may be more.
+fn at_most<T>(max: usize, mut poll: impl FnMut() -> Option<T>, mut take: impl FnMut(T)) -> bool {
+    for _ in 0..max {
+        match poll() {
+            Some(one) => take(one),
+            None => return false,
+        }
+    }
+    true
+}
+
 fn duplicate(stream: &UnixStream) -> std::io::Result<std::os::fd::OwnedFd> {
     use std::os::fd::AsFd;
     stream.as_fd().try_clone_to_owned()
@@ -77,8 +88,10 @@ impl Shell {
         let mut readable = vec![true; self.sockets.len()];
         self.gateway.handle_timeout(self.clock.now());
         self.hand_out()?;
+        // Whether threads have done more than one wake-up takes in.
+        let mut left = false;
         loop {
-            let more = readable.iter().any(|&readable| readable);
+            let more = left || readable.iter().any(|&readable| readable);
             self.wait(&mut events, if more { Some(Duration::ZERO) } else { self.until_deadline() })?;
             // Read once: everything that this wake-up does happens at the same time.
             let now = self.clock.now();
@@ -102,7 +115,7 @@ impl Shell {
                     *readable = self.sockets.receive(at, |peer, bytes| gateway.handle_datagram(now, peer, bytes));
                 }
             }
-            self.take_in(now);
+            left = self.take_in(now);
             if self.gateway.poll_deadline().is_some_and(|(at, _)| at <= now) {
                 self.gateway.handle_timeout(now);
             }
@@ -127,21 +140,24 @@ impl Shell {
         }
     }
 
-    /// What threads have done.
-    fn take_in(&mut self, now: Now) {
-        while let Some(completion) = self.store.poll_done() {
-            match completion {
-                Completion::Commit(id, result) => self.gateway.handle_commit_done(now, id, result),
-                Completion::Load(id, found) => self.gateway.handle_load_done(now, id, found),
-            }
-        }
+    /// What threads have done; true if there may be more of it.
+    fn take_in(&mut self, now: Now) -> bool {
+        let Self { store, accelerator, gateway, .. } = self;
+        let stored = at_most(
+            DONE_MAX,
+            || store.poll_done(),
+            |completion| match completion {
+                Completion::Commit(id, result) => gateway.handle_commit_done(now, id, result),
+                Completion::Load(id, found) => gateway.handle_load_done(now, id, found),
+            },
+        );
+        let computed =
+            at_most(DONE_MAX, || accelerator.poll_done(), |(id, outcome)| gateway.handle_job_done(now, id, outcome));
         while let Ok(revoked) = self.ordered.try_recv() {
             log::info!("{} devices are revoked", revoked.len());
             self.gateway.set_revoked(revoked);
         }
-        while let Some((id, outcome)) = self.accelerator.poll_done() {
-            self.gateway.handle_job_done(now, id, outcome);
-        }
+        stored || computed
     }
 
     /// What the core wants done.
@@ -178,11 +194,26 @@ impl Shell {
             }
             self.wait(&mut events, Some(until - now))?;
             let now = self.clock.now();
-            self.take_in(now);
+            while self.take_in(now) {}
             self.hand_out()?;
         }
         self.store.stop();
         log::info!("stopped");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_takes_in_so_much_and_says_that_there_is_more() {
+        let mut waiting = 0..DONE_MAX + 10;
+        let mut taken = 0;
+        assert!(at_most(DONE_MAX, || waiting.next(), |_| taken += 1));
+        assert_eq!(taken, DONE_MAX);
+        assert!(!at_most(DONE_MAX, || waiting.next(), |_| taken += 1));
+        assert_eq!(taken, DONE_MAX + 10);
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Datagrams taken from one socket before others and the work in hand have their turn.
 pub(crate) const BATCH_MAX: usize = 64;
 
+/// What threads have done, of each kind, that one wake-up takes in before sockets have their turn again.
+pub(crate) const DONE_MAX: usize = 256;
+
 /// A UDP datagram's largest payload: what is longer than the endpoint takes is its to refuse, not to see cut.
 pub(crate) const DATAGRAM_LEN_MAX: usize = 65_535;
 
