@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use sga_gateway_core::{Gateway, Now};
 use sga_schema::DeviceId;
 
 use crate::accelerator::Accelerator;
-use crate::clock::Clock;
+use crate::admission::Admission;
+use crate::clock::{Clock, let_gather};
 use crate::error::Error;
-use crate::limits::{DONE_MAX, STOP_WAIT};
-use crate::socket::Sockets;
+use crate::limits::{DONE_MAX, GATHER, STOP_WAIT};
+use crate::socket::{Recipient, Sockets};
 use crate::store::{Completion, Store};
 
 const WAKER: Token = Token(usize::MAX - 1);
@@ -50,6 +52,22 @@ impl Reactor {
 
     pub(crate) fn registry(&self) -> &mio::Registry {
         self.poll.registry()
+    }
+}
+
+/// The core, at one moment.
+struct Inlet<'a> {
+    gateway: &'a mut Gateway<ChaCha12Rng>,
+    now: Now,
+}
+
+impl Recipient for Inlet<'_> {
+    fn knows(&self, peer: SocketAddr) -> bool {
+        self.gateway.is_known(self.now, peer)
+    }
+
+    fn take(&mut self, peer: SocketAddr, bytes: &[u8]) {
+        self.gateway.handle_datagram(self.now, peer, bytes);
     }
 }
 
@@ -90,6 +108,7 @@ impl Shell {
         self.hand_out()?;
         // Whether threads have done more than one wake-up takes in.
         let mut left = false;
+        let mut admission = Admission::new();
         loop {
             let more = left || readable.iter().any(|&readable| readable);
             self.wait(&mut events, if more { Some(Duration::ZERO) } else { self.until_deadline() })?;
@@ -111,9 +130,15 @@ impl Shell {
             }
             for (at, readable) in readable.iter_mut().enumerate() {
                 if *readable {
-                    let gateway = &mut self.gateway;
-                    *readable = self.sockets.receive(at, |peer, bytes| gateway.handle_datagram(now, peer, bytes));
+                    let mut to = Inlet { gateway: &mut self.gateway, now };
+                    *readable = self.sockets.receive(at, now, &mut admission, &mut to);
                 }
+            }
+            if let Some(shed) = admission.take_shed(now) {
+                log::warn!("more datagrams come than can be dealt with; {shed} of unknown addresses were thrown away");
+            }
+            if admission.is_shedding(now) {
+                let_gather(GATHER);
             }
             left = self.take_in(now);
             if self.gateway.poll_deadline().is_some_and(|(at, _)| at <= now) {
