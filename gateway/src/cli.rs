@@ -26,7 +26,7 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).try_init();
     quiet_guarded_panics();
     let result = match Cli::parse_from(args).command {
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(*args),
         Command::Pin(args) => pin(&args),
         Command::Backup(args) => backup(&args),
         Command::Restore(args) => restore(&args),
@@ -82,6 +82,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
     settings.mailbox_messages_max = options.mailbox_messages_max;
     settings.mailbox_age = options.mailbox_age;
     settings.forget_after = options.forget_after;
+    settings.rates = options.rates(keys.profile);
     settings.revoked = revoked::load(&options.data)?;
     let backups = held.opened.take_backups();
     let (orders, ordered) = channel();

@@ -30,6 +30,8 @@ pub(crate) struct Attachment {
     /// A notification is being put together.
     pub(crate) building: bool,
     pub(crate) used: u64,
+    /// The ticket that went to `peer` last.
+    pub(crate) handed: Option<[u8; 16]>,
 }
 
 impl Attachment {
@@ -146,6 +148,7 @@ pub(crate) mod tests {
             probe: false,
             building: false,
             used: 0,
+            handed: None,
         }
     }
 

@@ -6,18 +6,22 @@ use std::net::SocketAddr;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{CryptoRng, SeedableRng};
 use sga_coap::link_format::{self, Link};
-use sga_coap::{Code, Endpoint, Event, IncomingRequest, Now, Response, Transmit};
+use sga_coap::{Code, Demand, Endpoint, Event, IncomingRequest, Now, Response, Transmit};
 use sga_crypto::sha256;
 use sga_schema::MsgPost;
 
 use crate::answer::{CBOR, Refusal};
 use crate::attachments::Attachments;
 use crate::cache::Cache;
+use crate::invitations::Invitations;
 use crate::job::{Job, Outcome};
+use crate::jobs::Jobs;
 use crate::limits::{
-    AGED_INTERVAL, CENSUS_HURRY_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, UPTIME_INTERVAL,
+    AGED_INTERVAL, CENSUS_HURRY_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, TASKS_UNPROVEN_MAX,
+    UNVERIFIED_LOADS_MAX, UPTIME_INTERVAL,
 };
 use crate::mailbox::Mailboxes;
+use crate::rates::{Kind, Limiter};
 use crate::record::Meta;
 use crate::rotation::Rotation;
 use crate::route::{self, Path};
@@ -65,7 +69,13 @@ pub struct Gateway<R> {
     pub(crate) ready: VecDeque<u64>,
     pub(crate) loads: VecDeque<Load>,
     pub(crate) commits: VecDeque<Commit>,
-    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) jobs: Jobs,
+    pub(crate) limiter: Limiter,
+    pub(crate) invitations: Invitations,
+    /// Requests in work that have proven nothing.
+    pub(crate) unproven_tasks: usize,
+    /// Loads in work for requests from addresses that have not shown that they receive.
+    pub(crate) unverified_loads: usize,
     /// Uptime of earlier starts, and when this one began.
     uptime_before_s: u64,
     started: Option<Now>,
@@ -86,6 +96,8 @@ impl<R: CryptoRng> Gateway<R> {
         let endpoint =
             Endpoint::new(route::coap_config(settings.separate_after), ChaCha12Rng::from_seed(seed), keys.echo_key);
         let package = settings.package(&keys.pair.public);
+        let mut rates_key = [0; 16];
+        rng.fill_bytes(&mut rates_key);
         Self {
             package_hash: sha256(&package),
             links: route::links(package.len()),
@@ -104,7 +116,11 @@ impl<R: CryptoRng> Gateway<R> {
             ready: VecDeque::new(),
             loads: VecDeque::new(),
             commits: VecDeque::new(),
-            jobs: VecDeque::new(),
+            jobs: Jobs::new(settings.rates.jobs_in_hand),
+            limiter: Limiter::new(settings.rates, &rates_key),
+            invitations: Invitations::default(),
+            unproven_tasks: 0,
+            unverified_loads: 0,
             started: None,
             next_expiry: Now::ZERO,
             next_uptime: Now::ZERO,
@@ -121,8 +137,23 @@ impl<R: CryptoRng> Gateway<R> {
     /// Takes one datagram. It never fails: what is wrong with it is the peer's to hear and the log's to keep.
     pub fn handle_datagram(&mut self, now: Now, peer: SocketAddr, bytes: &[u8]) {
         self.begin(now);
-        self.endpoint.handle_datagram(now, peer, bytes);
+        let demand = self.demand(now, peer);
+        self.endpoint.handle_demanding(now, peer, bytes, demand);
         self.drain_events(now);
+    }
+
+    /// Whether this address has shown, not long ago, that it receives: its datagrams go before those of others when there are too many.
+    #[must_use]
+    pub fn is_known(&self, now: Now, peer: SocketAddr) -> bool {
+        self.endpoint.is_verified(peer, now)
+    }
+
+    /// What a request has to show: more if many have failed that came from there, or if the store is busy with strangers.
+    fn demand(&self, now: Now, peer: SocketAddr) -> Demand {
+        match self.limiter.demand(now, peer) {
+            Demand::Usual if self.unverified_loads >= UNVERIFIED_LOADS_MAX => Demand::Verified,
+            demand => demand,
+        }
     }
 
     /// Does what is due.
@@ -154,6 +185,7 @@ impl<R: CryptoRng> Gateway<R> {
     pub fn handle_load_done(&mut self, now: Now, id: u64, found: Result<Vec<Found>, StoreError>) {
         self.begin(now);
         let Some(mut task) = self.tasks.remove(&id) else { return };
+        self.unverified_loads -= usize::from(task.is_unverified());
         let wants = core::mem::take(&mut task.wants);
         match found.and_then(|found| self.take_found(&mut task, wants, found)) {
             Ok(()) => self.run(now, task),
@@ -183,6 +215,7 @@ impl<R: CryptoRng> Gateway<R> {
     pub fn handle_job_done(&mut self, now: Now, id: u64, outcome: Outcome) {
         self.begin(now);
         let Some(mut task) = self.tasks.remove(&id) else { return };
+        self.jobs.done(!task.phase.is_unproven());
         task.scratch.outcome = Some(outcome);
         self.run(now, task);
         self.run_ready(now);
@@ -205,7 +238,7 @@ impl<R: CryptoRng> Gateway<R> {
 
     /// The next piece of public-key work to do.
     pub fn poll_job(&mut self) -> Option<Job> {
-        self.jobs.pop_front()
+        self.jobs.poll()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, and why.
@@ -325,13 +358,20 @@ impl<R: CryptoRng> Gateway<R> {
             },
             _ => return Err(Refusal::Method),
         };
-        if self.tasks.len() >= TASKS_MAX {
+        if let Some(wait) = self.limiter.wait(now, request.peer, Kind::Guess, request.proven) {
+            return Err(Refusal::TooMany(wait));
+        }
+        let unproven = phase.is_unproven();
+        if self.tasks.len() >= TASKS_MAX || unproven && self.unproven_tasks >= TASKS_UNPROVEN_MAX {
             return Err(Refusal::Busy);
         }
+        self.unproven_tasks += usize::from(unproven);
         let origin = Origin {
             id: request.id,
             peer: request.peer,
             token: request.token,
+            verified: request.verified,
+            proven: request.proven,
             observe: request.registers(),
             block_bytes: 16 << request.block2_szx.unwrap_or(route::BLOCK_SZX_MAX).min(route::BLOCK_SZX_MAX),
             hash: sha256(&request.payload),

@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 use sga_coap::{Code, Now, Response, Token};
 use sga_crypto::steps;
 use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, ItemsWriter, NextAttach};
+use subtle::ConstantTimeEq;
 
 use crate::answer::{Refusal, answer, encoded};
 use crate::attachments::Attachment;
@@ -24,6 +25,8 @@ const OVERHEAD_BYTES: usize = 64;
 pub(crate) struct NewAttachment {
     device: DeviceIndex,
     record: Arc<DeviceRecord>,
+    /// The ticket that was shown.
+    ticket: [u8; 16],
     nonce: [u8; 8],
     request_hash: [u8; 32],
     peer: SocketAddr,
@@ -86,6 +89,7 @@ impl<R: CryptoRng> Gateway<R> {
         plan.then = Then::Attach(Box::new(NewAttachment {
             device: index,
             record,
+            ticket: attach.ticket,
             nonce: attach.nonce,
             request_hash: origin.hash,
             peer: origin.peer,
@@ -132,13 +136,19 @@ impl<R: CryptoRng> Gateway<R> {
 
     /// The commit of an attach is done.
     pub(crate) fn attach_done(&mut self, now: Now, new: NewAttachment) -> Response {
+        // Whoever shows the ticket that went to an address has received there. A good seal alone does not say where its sender is: a
+        // registered device could have its mail sent to anyone.
+        let shown = self.attachments.by_device.get(&new.device).is_some_and(|old| {
+            old.peer == new.peer && old.handed.is_some_and(|handed| bool::from(handed.ct_eq(&new.ticket)))
+        });
+        if shown {
+            self.endpoint.mark_verified(new.peer, now);
+        }
         if let Some((peer, token)) = self.attachments.remove(new.device)
             && (peer, token) != (new.peer, new.token)
         {
             self.endpoint.forget_observer(peer, &token);
         }
-        // Its seal was new, so the device is really there.
-        self.endpoint.mark_verified(new.peer, now);
         let attachment = Attachment {
             nonce: new.nonce,
             request_hash: new.request_hash,
@@ -153,6 +163,7 @@ impl<R: CryptoRng> Gateway<R> {
             probe: false,
             building: false,
             used: 0,
+            handed: None,
         };
         self.attachments.insert(new.device, attachment);
         self.attach_answer(now, new.device, &new.record, &new.items)
@@ -168,6 +179,7 @@ impl<R: CryptoRng> Gateway<R> {
     ) -> Option<Response> {
         let next = NextAttach { ticket: self.new_ticket(index), generation: self.meta.generation };
         let attachment = self.attachments.get(index)?;
+        attachment.handed = Some(next.ticket);
         let response = answer(Code::CONTENT, represent(attachment, device, items, Some(next)));
         Some(if attachment.observing { response.with_observe() } else { response })
     }

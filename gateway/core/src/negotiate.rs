@@ -106,6 +106,9 @@ impl<R: CryptoRng> Gateway<R> {
         if !welcome {
             return Ok(self.refuse_invite(task, invite, &device, Code::FORBIDDEN, A1Reason::PeerRefuses, 0));
         }
+        if pair.pending.is_none() && !self.invitations.has_room(index) {
+            return Err(Refusal::Invitations.into());
+        }
         // All that may stop this handler comes before the first reservation.
         let handles = self.draw_handles(task)?;
         self.mailboxes.get(peer_index)?;

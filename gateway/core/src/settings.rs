@@ -8,6 +8,7 @@ use sga_crypto::{Element, steps};
 use sga_schema::{DeviceId, Package, Policy, Profile, SuiteSet, VERSION};
 
 use crate::job::KeyPair;
+use crate::rates::Rates;
 use crate::record::{Meta, RecordError};
 use crate::storage::{Change, DeviceIndex, Key};
 
@@ -75,6 +76,8 @@ pub struct Settings {
     pub forget_after: Option<Duration>,
     /// A request that takes longer than this is acknowledged, and answered separately (RFC 7252 §5.2.2).
     pub separate_after: Duration,
+    /// How much anyone may ask.
+    pub rates: Rates,
 }
 
 impl Settings {
@@ -91,6 +94,7 @@ impl Settings {
             mailbox_age: crate::limits::MAILBOX_AGE,
             forget_after: Some(crate::limits::FORGET_AFTER),
             separate_after: crate::limits::SEPARATE_AFTER,
+            rates: Rates::of(profile),
         }
     }
 

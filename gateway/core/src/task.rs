@@ -49,6 +49,13 @@ pub(crate) enum Phase {
     Meta,
 }
 
+impl Phase {
+    /// Whether it is for somebody who may be anyone, and costs public-key work at once.
+    pub(crate) fn is_unproven(self) -> bool {
+        matches!(self, Self::Register | Self::Negotiate)
+    }
+}
+
 /// Where the census goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Census {
@@ -72,6 +79,10 @@ pub(crate) struct Origin {
     pub(crate) id: RequestId,
     pub(crate) peer: SocketAddr,
     pub(crate) token: Token,
+    /// Its address has shown that it receives.
+    pub(crate) verified: bool,
+    /// This request has shown it.
+    pub(crate) proven: bool,
     pub(crate) observe: bool,
     /// Bytes of a representation that fit the block size asked for.
     pub(crate) block_bytes: usize,
@@ -114,6 +125,11 @@ impl Task {
     pub(crate) fn new(id: u64, phase: Phase, origin: Option<Origin>) -> Self {
         let (scratch, locks, wants) = (Scratch::default(), Vec::new(), Vec::new());
         Self { id, phase, origin, scratch, locks, plan: None, wants, shows: None }
+    }
+
+    /// Whether it is for an address that has not shown that it receives.
+    pub(crate) fn is_unverified(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| !origin.verified)
     }
 
     /// The request behind a phase that only requests have.

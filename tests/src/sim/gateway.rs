@@ -59,6 +59,8 @@ pub struct GatewayNode {
     last_commit_done: Now,
     /// Commits that were durable when it stopped last, of those in hand.
     restarts: u64,
+    /// Pieces of public-key work that were done.
+    pub jobs: u64,
     /// All runs that were closed.
     pub runs: Vec<SeenRun>,
     rng: ChaCha12Rng,
@@ -90,6 +92,7 @@ impl GatewayNode {
             pending: VecDeque::new(),
             last_commit_done: Now::ZERO,
             restarts: 0,
+            jobs: 0,
             runs: Vec::new(),
             rng: own,
         }
@@ -127,6 +130,7 @@ impl GatewayNode {
             self.pending.push_back((self.last_commit_done, Pending::Commit(commit)));
         }
         while let Some(job) = self.core.poll_job() {
+            self.jobs += 1;
             let secrets = match &job.work {
                 Work::Close { half, other, session_secret } => {
                     Some((half.role, other.clone(), session_secret.duplicate()))
