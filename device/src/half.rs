@@ -118,6 +118,7 @@ fn verify(
         established: false,
         failed_openings: 0,
         comparison_code: steps::comparison_code(&root),
+        superseded: false,
         life: None,
         strikes: 0,
         parked: false,

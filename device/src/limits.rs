@@ -31,6 +31,9 @@ pub(crate) const RUN_SKIP_MAX: u32 = 1_024;
 /// Times that one request may be refused by bare codes before it rests until the application asks again.
 pub(crate) const STRIKES_MAX: u8 = 3;
 
+/// Runs in a row whose message 0 does not open before no further one is opened until the application asks again.
+pub(crate) const UNCONFIRMED_MAX: u8 = 2;
+
 /// Most bytes of a snapshot of a device with room for this many peers.
 #[must_use]
 pub const fn snapshot_len_max(peers: usize) -> usize {

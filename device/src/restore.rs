@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::SnapshotError;
 use crate::gateway_side::{Home, Identity, Package};
 use crate::session::{Agreement, Negotiation, Reply, Runs, Slot};
-use crate::snapshot::{SNAPSHOT_VERSION, SNAPSHOT_VERSION_1, stage};
+use crate::snapshot::{SNAPSHOT_VERSION, SNAPSHOT_VERSION_1, run_flag, stage};
 use crate::traffic::{Outbox, Run};
 
 type Read<T> = Result<T, SnapshotError>;
@@ -183,9 +183,12 @@ fn read_agreement(r: &mut Reader<'_>, layout: &Layout) -> Read<Agreement> {
 }
 
 fn read_run(r: &mut Reader<'_>) -> Read<Run> {
-    r.array(13)?;
+    let fields = r.any_array()?;
+    if !matches!(fields, 13 | 14) {
+        return Err(SnapshotError::Malformed);
+    }
     let (handle, run, suite) = (r.handle()?, r.uint()?, r.suite()?);
-    Ok(Run {
+    let mut run = Run {
         handle,
         run,
         suite,
@@ -199,10 +202,19 @@ fn read_run(r: &mut Reader<'_>) -> Read<Run> {
         established: r.flag()?,
         failed_openings: r.uint()?,
         comparison_code: r.exactly()?,
+        superseded: false,
         life: None,
         strikes: 0,
         parked: false,
-    })
+    };
+    if fields == 14 {
+        let flags = r.uint()?;
+        if flags == 0 || flags & !run_flag::ALL != 0 {
+            return Err(SnapshotError::Malformed);
+        }
+        run.superseded = flags & run_flag::SUPERSEDED != 0;
+    }
+    Ok(run)
 }
 
 fn read_outbox(r: &mut Reader<'_>, layout: &Layout) -> Read<Outbox> {

@@ -10,7 +10,7 @@ use crate::device::{Device, post};
 use crate::error::DeviceError;
 use crate::event::{Event, Failure};
 use crate::inbox::Dealt;
-use crate::limits::{FAILED_OPENINGS_MAX, STRIKES_MAX, TEXT_LEN_MAX};
+use crate::limits::{FAILED_OPENINGS_MAX, STRIKES_MAX, TEXT_LEN_MAX, UNCONFIRMED_MAX};
 use crate::request::{Flight, Handled, InFlight, Outgoing, RequestKind, StoredText};
 use crate::seal::{encode, tags_equal};
 use crate::session::{Life, Slot};
@@ -40,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) established: bool,
     pub(crate) failed_openings: u32,
     pub(crate) comparison_code: [u8; 32],
+    /// Its keys were made before the pair secret was set: no text is sealed under it.
+    pub(crate) superseded: bool,
     pub(crate) life: Life,
     /// Bare refusals of message 0; it rests when there are too many. In memory only.
     pub(crate) strikes: u8,
@@ -73,7 +75,7 @@ pub struct Sealed {
 impl Run {
     /// Texts may be sealed under it, as far as this run is concerned.
     pub(crate) fn takes_text(&self) -> bool {
-        self.established && self.confirmed.is_some()
+        self.established && self.confirmed.is_some() && !self.superseded
     }
 
     /// Seals the next text. The sequence is used up with it.
@@ -294,6 +296,9 @@ impl<const PEERS: usize> Device<PEERS> {
         });
         let Some(text) = opened else {
             count_failed_opening(slot, handle, run, sink);
+            if sequence == 0 {
+                self.unsaved |= not_confirmed(slot, handle, run, sink);
+            }
             return Dealt::NotOpened;
         };
         if sequence == 0 {
@@ -334,7 +339,29 @@ fn establish(slot: &mut Slot, handle: Handle, run: u32, last: u32, sink: &mut im
         held.next_receive = held.next_receive.max(1);
     }
     slot.wake();
-    sink(Event::Established { peer, run });
+    slot.unconfirmed = 0;
+    if slot.runs.find(handle, run).is_some_and(|held| !held.superseded) {
+        sink(Event::Established { peer, run });
+    }
+}
+
+/// The peer's message 0 did not open, though this end has keys of its run: the two ends have made different ones of it. One more run
+/// is tried, since a gateway whose store was set back can have closed this one twice. True if that changed something to be stored.
+fn not_confirmed(slot: &mut Slot, handle: Handle, run: u32, sink: &mut impl FnMut(Event<'_>)) -> bool {
+    let current = slot.agreement.as_ref().is_some_and(|agreement| agreement.handle == handle);
+    let newest = slot.runs.newest().is_some_and(|held| held.run == run && held.handle == handle && !held.established);
+    if !current || !newest {
+        return false;
+    }
+    let (peer, paired) = (slot.peer, slot.pair_secret.is_some());
+    slot.unconfirmed = slot.unconfirmed.saturating_add(1);
+    let under_way = slot.opening.is_some();
+    let opened = if under_way || slot.unconfirmed >= UNCONFIRMED_MAX { None } else { slot.open_next_run() };
+    sink(Event::NotConfirmed { peer, run, paired, again: under_way || opened.is_some() });
+    if let Some(run) = opened {
+        sink(Event::RunStarted { peer, run });
+    }
+    opened.is_some()
 }
 
 fn count_failed_opening(slot: &mut Slot, handle: Handle, run: u32, sink: &mut impl FnMut(Event<'_>)) {

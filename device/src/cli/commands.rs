@@ -11,7 +11,7 @@ use super::clock::entropy;
 use super::output::Output;
 use super::run::{Runner, Seen};
 use super::state::{self, State};
-use super::{Stop, files};
+use super::{Stop, files, pair};
 use crate::agent::{Image, Notice, PEERS, generator};
 use crate::{Accept, Device, DeviceId, Failure, Handled, Phase, REQUEST_LEN_MAX, Refusal, Secret, SuiteSet};
 
@@ -27,6 +27,8 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Command::Connect(args) => connect(cli, args, output),
         Command::Send(args) => send(cli, args, output),
         Command::Listen(args) => listen(cli, args, output),
+        Command::Pair(args) => pair::pair(cli, args, output),
+        Command::Code(args) => pair::code(&cli.state, args, output),
         Command::Status => status(&cli.state, output),
     }
 }
@@ -172,6 +174,9 @@ fn connect(cli: &Cli, args: &ConnectArgs, output: Output) -> Result<(), Stop> {
         match seen {
             Seen::Notice(Notice::Established { peer: with, .. }) if *with == peer => reached = true,
             Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+            Seen::Notice(Notice::NotConfirmed { peer: with, run, paired, again: false }) if *with == peer => {
+                return Err(Stop::Failed(pair::not_confirmed(peer, *run, *paired)));
+            }
             // A text of an earlier call went with its session: it is reported, and the session is negotiated anew.
             Seen::Notice(Notice::Failed(Failure::TextLost { .. })) => {}
             Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
@@ -258,6 +263,9 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
                     return Ok(Some(()));
                 }
                 Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+                Seen::Notice(Notice::NotConfirmed { peer: with, run, paired, again: false }) if *with == peer => {
+                    return Err(Stop::Failed(pair::not_confirmed(peer, *run, *paired)));
+                }
                 // One of an earlier call: this one goes after it.
                 Seen::Notice(Notice::Failed(Failure::TextLost { .. })) if own.is_none() => {}
                 Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
@@ -320,6 +328,7 @@ fn status(folder: &Path, output: Output) -> Result<(), Stop> {
                 "suite": session.suite.map(|suite| suite.name()),
                 "run": session.run,
                 "established": session.established,
+                "paired": session.paired,
                 "next_send": session.next_send,
                 "next_receive": session.next_receive,
                 "unconfirmed_text": session.in_flight.is_some(),
@@ -343,7 +352,8 @@ fn status(folder: &Path, output: Output) -> Result<(), Stop> {
     output.line(&format!("{} at {gateway}, registered: {}", device.id(), device.is_registered()))?;
     for session in device.sessions() {
         let suite = session.suite.map_or("-", |suite| suite.name());
-        output.line(&format!("  {}: {:?}, run {}, {suite}", session.peer, session.phase, session.run))?;
+        let paired = if session.paired { ", paired" } else { "" };
+        output.line(&format!("  {}: {:?}, run {}, {suite}{paired}", session.peer, session.phase, session.run))?;
     }
     Ok(())
 }

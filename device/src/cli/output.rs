@@ -6,7 +6,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 use sga_coap::Code;
 
-use super::Stop;
+use super::{Stop, pair};
 use crate::agent::{Notice, ReceivedText};
 use crate::{RequestKind, Step};
 
@@ -75,6 +75,10 @@ impl Output {
             Notice::Established { peer, run } => {
                 json!({ "event": "established", "peer": peer.to_string(), "run": run })
             }
+            Notice::NotConfirmed { peer, run, paired, again } => json!({
+                "event": "not confirmed", "peer": peer.to_string(), "run": run, "paired": paired, "again": again,
+                "why": pair::not_confirmed(*peer, *run, *paired),
+            }),
             Notice::Sent { peer, run, sequence } => {
                 json!({ "event": "sent", "peer": peer.to_string(), "run": run, "sequence": sequence })
             }
@@ -98,6 +102,10 @@ impl Output {
             Notice::Established { peer, run } => complain(&format!("connected with {peer} (run {run})")),
             Notice::SessionGone(peer) => {
                 complain(&format!("the gateway's store was replaced and has no session with {peer}: negotiating anew"));
+            }
+            Notice::NotConfirmed { peer, run, paired, again } => {
+                let then = if *again { "; another run is tried" } else { "" };
+                complain(&format!("{}{then}", pair::not_confirmed(*peer, *run, *paired)));
             }
             Notice::Gap { peer, from, to, .. } => complain(&format!("texts {from}–{to} from {peer} will not come")),
             Notice::Refused { peer, why } => complain(&format!("{peer}: refused: {why:?}")),
