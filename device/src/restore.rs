@@ -17,8 +17,8 @@ type Read<T> = Result<T, SnapshotError>;
 
 impl<const PEERS: usize> Device<PEERS> {
     /// The device whose snapshot this is, after a restart. An attach is due if it was registered (with Observe, unless
-    /// [`Self::attach`] says otherwise). The snapshot may be an older one: 8 bytes of `rng`, drawn here and kept in memory only,
-    /// go into all that is sealed under its keys from now on (`docs/protocol.md` §6, "Lives").
+    /// [`Self::attach`] says otherwise). The snapshot may be an older one: 8 bytes of `rng` for each peer, drawn here and kept in memory
+    /// only, go into all that is sealed under its keys from now on (`docs/protocol.md` §6, "Lives").
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -29,8 +29,6 @@ impl<const PEERS: usize> Device<PEERS> {
         if !matches!(version, SNAPSHOT_VERSION | SNAPSHOT_VERSION_1) {
             return Err(SnapshotError::Version);
         }
-        let mut salt = [0; 8];
-        rng.fill_bytes(&mut salt);
         let mut device = Self::from_parts(read_identity(&mut r)?, read_home(&mut r)?);
         // Before version 2, agreements had no generation of their own: they are as old as the one that the device knew.
         let layout = Layout { version, generation: device.home.generation };
@@ -42,6 +40,9 @@ impl<const PEERS: usize> Device<PEERS> {
         device.unsaved = version != SNAPSHOT_VERSION;
         for index in 0..peers {
             let mut slot = read_slot(&mut r, &layout)?;
+            // One for each peer: a salt is seen on the wire, and must not tell that two sessions are one device's.
+            let mut salt = [0; 8];
+            rng.fill_bytes(&mut salt);
             slot.set_life(salt);
             device.unsaved |= reopen(&mut slot);
             if let Some(place) = device.slots.get_mut(index) {

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::limits::RUNS_PER_PEER_MAX;
 use crate::traffic::{Outbox, Run};
 
-/// The salt of this life, drawn when the device was made from what it had stored; `None` for what this life has made itself.
+/// The salt of this life for a peer, drawn when the device was made from what it had stored; `None` for what this life has made itself.
 /// The store may be older than what was sealed last: what is sealed under a key from it is sealed with this salt, so that a device
 /// that was set back never seals two plaintexts under one key and nonce. In memory only.
 pub(crate) type Life = Option<[u8; 8]>;
