@@ -204,6 +204,7 @@ fn read_run(r: &mut Reader<'_>) -> Read<Run> {
         failed_openings: r.uint()?,
         comparison_code: r.exactly()?,
         superseded: false,
+        pads_confirmation: false,
         life: None,
         strikes: 0,
         parked: false,
@@ -214,6 +215,7 @@ fn read_run(r: &mut Reader<'_>) -> Read<Run> {
             return Err(SnapshotError::Malformed);
         }
         run.superseded = flags & run_flag::SUPERSEDED != 0;
+        run.pads_confirmation = flags & run_flag::PADS_CONFIRMATION != 0;
     }
     Ok(run)
 }

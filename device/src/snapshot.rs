@@ -25,7 +25,8 @@ pub(crate) mod stage {
 /// Bits of the last element of a run.
 pub(crate) mod run_flag {
     pub(crate) const SUPERSEDED: u32 = 1;
-    pub(crate) const ALL: u32 = SUPERSEDED;
+    pub(crate) const PADS_CONFIRMATION: u32 = 2;
+    pub(crate) const ALL: u32 = SUPERSEDED | PADS_CONFIRMATION;
 }
 
 type Written = Result<(), SnapshotError>;
@@ -145,7 +146,8 @@ fn write_agreement(w: &mut Writer<'_>, agreement: &Agreement) -> Written {
 }
 
 fn write_run(w: &mut Writer<'_>, run: &Run) -> Written {
-    let flags = u32::from(run.superseded) * run_flag::SUPERSEDED;
+    let flags = u32::from(run.superseded) * run_flag::SUPERSEDED
+        + u32::from(run.pads_confirmation) * run_flag::PADS_CONFIRMATION;
     // The flags are left out where there are none.
     w.array(13 + usize::from(flags != 0))?;
     w.bytes(&run.handle.0)?;

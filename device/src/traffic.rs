@@ -3,7 +3,7 @@
 use minicbor::Encoder;
 use minicbor::encode::write::Cursor;
 use sga_crypto::{Secret, TrafficKey, steps};
-use sga_schema::{Confirmation, DeviceId, Handle, MessageItem, MessagePost, Suite, Tag8};
+use sga_schema::{Confirmation, DeviceId, Handle, MessageItem, MessagePost, Suite, Tag8, padding};
 
 use crate::answer::{Answer, code};
 use crate::device::{Device, post};
@@ -42,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) comparison_code: [u8; 32],
     /// Its keys were made before the pair secret was set: no text is sealed under it.
     pub(crate) superseded: bool,
+    /// Message 0 is padded. It never changes, either.
+    pub(crate) pads_confirmation: bool,
     pub(crate) life: Life,
     /// Bare refusals of message 0; it rests when there are too many. In memory only.
     pub(crate) strikes: u8,
@@ -79,12 +81,16 @@ impl Run {
     }
 
     /// Seals the next text. The sequence is used up with it.
-    pub(crate) fn seal_text(&mut self, text: &[u8], buf: &mut [u8]) -> Result<(Sealed, Outbox), DeviceError> {
-        if text.len() > TEXT_LEN_MAX {
-            return Err(DeviceError::TooLong);
-        }
+    pub(crate) fn seal_text(
+        &mut self,
+        text: &[u8],
+        pad: bool,
+        buf: &mut [u8],
+    ) -> Result<(Sealed, Outbox), DeviceError> {
+        let plain_len = if pad { padding::text_len(text.len()) } else { Some(text.len()) };
+        let plain_len = plain_len.filter(|len| *len <= TEXT_LEN_MAX).ok_or(DeviceError::TooLong)?;
         let sequence = self.next_send;
-        let len = self.seal_message(sequence, text, self.life.as_ref(), buf)?;
+        let len = self.seal_message(sequence, text, plain_len, self.life.as_ref(), buf)?;
         self.next_send += 1;
         let outbox = Outbox {
             handle: self.handle,
@@ -98,15 +104,17 @@ impl Run {
         Ok((Sealed { run: self.run, sequence, len }, outbox))
     }
 
-    /// Writes a Message straight into the buffer: the ciphertext is sealed in its place.
+    /// Writes a Message straight into the buffer: the ciphertext is sealed in its place. If the plaintext is to be longer than the text,
+    /// it is padded to that.
     fn seal_message(
         &self,
         sequence: u32,
         text: &[u8],
+        plain_len: usize,
         salt: Option<&[u8; 8]>,
         buf: &mut [u8],
     ) -> Result<usize, DeviceError> {
-        let sealed_len = text.len() + self.suite.tag_len();
+        let sealed_len = plain_len + self.suite.tag_len();
         let elements = if salt.is_some() { 6 } else { 5 };
         let start = self.write_head(elements, sequence, sealed_len, buf).ok_or(DeviceError::BufferTooSmall)?;
         let (end, hop_end) = (start + sealed_len, start + sealed_len + HOP_LEN);
@@ -116,11 +124,17 @@ impl Run {
         }
         let ciphertext = buf.get_mut(start..end).ok_or(DeviceError::BufferTooSmall)?;
         ciphertext.get_mut(..text.len()).ok_or(DeviceError::Internal)?.copy_from_slice(text);
-        let sealed = match salt {
-            None => self.send_key.seal(self.run, sequence, ciphertext, text.len()),
-            Some(salt) => self.send_key.in_life(salt).seal(self.run, sequence, ciphertext, text.len()),
-        };
-        sealed.map_err(|_| DeviceError::Internal)?;
+        let key = salt.map_or_else(|| self.send_key.duplicate(), |salt| self.send_key.in_life(salt));
+        if plain_len > text.len() {
+            // Message 0 is CBOR, which says where it ends; a text does not.
+            let mark = if sequence == 0 { None } else { Some(key.padding_mark(self.run, sequence)) };
+            let end = plain_len - mark.map_or(0, |mark| mark.len());
+            padding::pad(ciphertext, text.len(), end).map_err(|_| DeviceError::Internal)?;
+            if let Some(mark) = mark {
+                ciphertext.get_mut(end..plain_len).ok_or(DeviceError::Internal)?.copy_from_slice(&mark);
+            }
+        }
+        key.seal(self.run, sequence, ciphertext, plain_len).map_err(|_| DeviceError::Internal)?;
         let hop_tag = steps::hop_tag(&self.hop_key, &self.handle.0, self.run, sequence, ciphertext, salt);
         encode(&Tag8(hop_tag), buf.get_mut(end..hop_end).ok_or(DeviceError::Internal)?)?;
         if let Some(salt) = salt {
@@ -176,8 +190,9 @@ impl<const PEERS: usize> Device<PEERS> {
         let mut text = [0; 8];
         let text_len = encode(&Confirmation { last: run.last }, &mut text)?;
         let text = text.get(..text_len).ok_or(DeviceError::Internal)?;
+        let plain_len = if run.pads_confirmation { padding::CONFIRMATION_LEN } else { text_len };
         // In every life the same bytes, so without a salt.
-        let len = run.seal_message(0, text, None, buf)?;
+        let len = run.seal_message(0, text, plain_len, None, buf)?;
         let what = InFlight::Confirm { peer: slot.peer, handle: run.handle, run: run.run };
         self.flight = Some(Flight { sent_len: len, what });
         Ok(post(RequestKind::Message, "msg", len, Some(slot.peer)))
@@ -287,11 +302,9 @@ impl<const PEERS: usize> Device<PEERS> {
             return Dealt::Duplicate;
         }
         let Some(key) = &held.receive_key else { return Dealt::Unknown };
+        let key = salt.map_or_else(|| key.duplicate(), |salt| key.in_life(&salt));
         let opened = body.get_mut(start..end).and_then(|sealed| {
-            let len = match salt {
-                None => key.open(run, sequence, sealed).ok()?,
-                Some(salt) => key.in_life(&salt).open(run, sequence, sealed).ok()?,
-            };
+            let len = key.open(run, sequence, sealed).ok()?;
             sealed.get(..len)
         });
         let Some(text) = opened else {
@@ -302,10 +315,12 @@ impl<const PEERS: usize> Device<PEERS> {
             return Dealt::NotOpened;
         };
         if sequence == 0 {
-            let Ok(Confirmation { last }) = sga_schema::decode(text) else { return Dealt::Malformed };
+            let fits = text.len() == padding::CONFIRMATION_LEN;
+            let Ok((Confirmation { last }, _)) = padding::decode_padded(text, fits) else { return Dealt::Malformed };
             establish(slot, handle, run, last, sink);
             return Dealt::Done;
         }
+        let Some(text) = unpadded(&key, run, sequence, text) else { return Dealt::Malformed };
         let peer = slot.peer;
         let from = held.next_receive.max(1);
         held.next_receive = sequence + 1;
@@ -315,6 +330,19 @@ impl<const PEERS: usize> Device<PEERS> {
         sink(Event::Text { peer, run, sequence, text });
         Dealt::Done
     }
+}
+
+/// The text in a plaintext, which is padded if it ends with the mark. `None` if the padding is not what it should be.
+fn unpadded<'p>(key: &TrafficKey, run: u32, sequence: u32, plain: &'p [u8]) -> Option<&'p [u8]> {
+    let len = plain.len();
+    if !padding::is_text_len(len) {
+        return Some(plain);
+    }
+    let (padded, mark) = plain.split_last_chunk()?;
+    if !tags_equal(mark, &key.padding_mark(run, sequence)) {
+        return Some(plain);
+    }
+    padding::unpad_text(padded, len).ok()
 }
 
 /// The gateway has a text.

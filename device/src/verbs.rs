@@ -50,6 +50,12 @@ impl<const PEERS: usize> Device<PEERS> {
         Ok(())
     }
 
+    /// Whether what this device sends is padded, so that its lengths say nothing of the device (`docs/protocol.md` §10, which says what it
+    /// costs); the gateway is asked for the same with the next attach. Kept in memory only.
+    pub fn set_pad(&mut self, pad: bool) {
+        self.pad = pad;
+    }
+
     /// Takes up a registration whose request left by another way, before a restart perhaps: the next answer is to these bytes.
     /// The package that it was made for must have been taken before ([`Self::register`] and its answer).
     pub fn resume_registration(&mut self, request: &[u8]) {
@@ -166,11 +172,12 @@ impl<const PEERS: usize> Device<PEERS> {
 
     /// Seals a text into `buf` as the payload of its POST. The caller keeps these bytes with the next snapshot, until
     /// the `Sent` event; [`Self::poll_request`] then asks for them by [`crate::StoredText`], again after a restart.
-    /// `buf` needs the text's length and 64 bytes more.
+    /// `buf` needs [`crate::sealed_len_max`] bytes.
     ///
     /// # Errors
-    /// See [`DeviceError`]; nothing has changed then, but that [`DeviceError::RunUsedUp`] opens the next run.
+    /// See [`DeviceError`] ([`DeviceError::TooLong`] above 8,192 bytes, or 8,183 if they are padded); nothing has changed then, but that [`DeviceError::RunUsedUp`] opens the next run.
     pub fn send(&mut self, peer: DeviceId, text: &[u8], buf: &mut [u8]) -> Result<Sealed, DeviceError> {
+        let pad = self.pad;
         let slot = self.slot_mut(peer).ok_or(DeviceError::NoSession)?;
         if slot.agreement.is_none() && matches!(slot.negotiation, Negotiation::None) {
             return Err(DeviceError::NoSession);
@@ -183,7 +190,7 @@ impl<const PEERS: usize> Device<PEERS> {
             self.rekey(peer)?;
             return Err(DeviceError::RunUsedUp);
         }
-        let (sealed, outbox) = run.seal_text(text, buf)?;
+        let (sealed, outbox) = run.seal_text(text, pad, buf)?;
         slot.outbox = Some(outbox);
         self.unsaved = true;
         Ok(sealed)

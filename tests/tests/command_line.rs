@@ -292,3 +292,22 @@ fn a_secret_of_one_end_alone_is_reported_at_both_and_no_text_leaves() {
     assert_eq!(json(&gateway.device("alice", &["--json", "pair", "bob", "--forget"]))["event"], "unpaired");
     assert!(!said(&gateway.device("alice", &["status"])).contains("paired"));
 }
+
+#[test]
+fn padded_commands_do_what_others_do() {
+    let gateway = Gateway::start("open");
+    let long = "x".repeat(8_183);
+    for name in ["alice", "bob"] {
+        done(&gateway.device(name, &["--pad-sizes", "register", "--gateway", &gateway.url, "--id", name]));
+    }
+    let mut bob = Listener::start(&gateway.state("bob"), &["--pad-sizes", "--count", "3", "--timeout", "60"]);
+    done(&gateway.device("alice", &["connect", "bob", "--pad-sizes"]));
+    fails(&gateway.device("alice", &["--pad-sizes", "send", "bob", &format!("{long}x")]), 1, "at most 8183");
+    done(&gateway.device("alice", &["--pad-sizes", "send", "bob", "padded"]));
+    done(&gateway.device("alice", &["send", "bob", "not padded"]));
+    done(&gateway.device("alice", &["--pad-sizes", "send", "bob", &long]));
+    for text in ["padded", "not padded", &long] {
+        assert_eq!(bob.until("text")["text"], text);
+    }
+    bob.end();
+}

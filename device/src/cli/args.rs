@@ -20,6 +20,10 @@ pub(crate) struct Cli {
     /// Blocks of 2^(N+4) bytes, 0–6, for networks with small frames.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=6))]
     pub(crate) block_szx: Option<u8>,
+    /// Pad all that is sent to a few sizes, and ask the gateway to do the same: an observer then cannot tell devices and texts by their
+    /// lengths. Costs bytes: docs/sizes.md. With every command, as long as it is wanted.
+    #[arg(long, global = true)]
+    pub(crate) pad_sizes: bool,
     /// Let another CoAP client carry all requests. Each is put into DIR and named by a line on stdout,
     /// `request N METHOD PATH CONTENT-FORMAT REQUEST-FILE ANSWER-FILE` (`-` for no format). Put the response's body into
     /// ANSWER-FILE and say `answer N C.DD [MAX-AGE]` on stdin, or `answer N failed`.

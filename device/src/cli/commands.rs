@@ -46,6 +46,7 @@ fn open(cli: &Cli, output: Output) -> Result<Runner, Stop> {
     }
     let mut runner = Runner::new(device, image, state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
+    runner.agent.device_mut().set_pad(cli.pad_sizes);
     Ok(runner)
 }
 
@@ -77,6 +78,7 @@ fn registering(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<Runner,
     device.register();
     let mut runner = Runner::new(device, image.unwrap_or_default(), state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
+    runner.agent.device_mut().set_pad(cli.pad_sizes);
     Ok(runner)
 }
 
@@ -140,6 +142,7 @@ fn read_answer(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<(), Sto
     let Some(file) = &args.read_answer else { return Ok(()) };
     let mut answer = files::read(file)?;
     let (package, request) = (files::read(&state.carried_package())?, files::read(&state.carried_request())?);
+    device.set_pad(cli.pad_sizes);
     device.register();
     device.saved();
     take_package(&mut device, &package)?;
@@ -239,12 +242,13 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
     } else {
         args.text.clone().into_bytes()
     };
-    if text.len() > sga_schema::limits::TEXT_LEN_MAX {
-        return Err(Stop::Failed(format!(
-            "{} bytes; a text has at most {}",
-            text.len(),
-            sga_schema::limits::TEXT_LEN_MAX
-        )));
+    let (most, when) = if cli.pad_sizes {
+        (sga_schema::padding::PADDED_TEXT_LEN_MAX, " with --pad-sizes")
+    } else {
+        (sga_schema::limits::TEXT_LEN_MAX, "")
+    };
+    if text.len() > most {
+        return Err(Stop::Failed(format!("{} bytes; a text has at most {most}{when}", text.len())));
     }
     let mut runner = open(cli, output)?;
     let peer = args.peer;

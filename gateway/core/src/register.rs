@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use sga_coap::{Code, Response};
 use sga_crypto::{Secret, sha256, short_hash, steps};
-use sga_schema::{DeviceId, Grant, Proof, Register, RegisterSecret, Registered, SealedId};
+use sga_schema::{DeviceId, Grant, Proof, Register, RegisterSecret, Registered, SealedId, padding};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -13,7 +13,7 @@ use crate::job::{Outcome, Purpose, Work};
 use crate::record::{DeviceRecord, Record};
 use crate::settings::Enrolment;
 use crate::storage::{DeviceIndex, Key};
-use crate::suite::{aead, open_copy, seal};
+use crate::suite::{aead, open_copy, seal_padded};
 use crate::task::{Lock, Plan, Step, Stop, Task};
 
 /// What a device asks for, as far as it is proven that whoever asks holds the key.
@@ -21,6 +21,8 @@ struct Claim {
     id: DeviceId,
     registered_key: Secret<32>,
     secret: RegisterSecret,
+    /// It was padded, and so is the answer.
+    pad: bool,
 }
 
 impl<R: CryptoRng> Gateway<R> {
@@ -105,7 +107,7 @@ impl<R: CryptoRng> Gateway<R> {
             acknowledged: 0,
             seen_s: Some(self.meta.uptime_s),
         };
-        let response = self.grant(Code::CREATED, &task.origin().hash, index, &device);
+        let response = self.grant(Code::CREATED, &task.origin().hash, index, &device, claim.pad);
         let mut plan = Plan::default();
         plan.changes.push(self.meta_change());
         plan.put(Key::Name(claim.id), Record::Name(index));
@@ -126,7 +128,7 @@ impl<R: CryptoRng> Gateway<R> {
             if claim.secret.suite != device.suite || claim.secret.suites != device.suites {
                 return Err(Refusal::Taken.into());
             }
-            return Ok(Step::Reply(self.grant(Code::CHANGED, &task.origin().hash, index, device)));
+            return Ok(Step::Reply(self.grant(Code::CHANGED, &task.origin().hash, index, device, claim.pad)));
         }
         if !self.is_rotation(claim, device) {
             return Err(if enrolled { Refusal::Taken } else { Refusal::NotOpened }.into());
@@ -137,7 +139,7 @@ impl<R: CryptoRng> Gateway<R> {
         changed.registered_key = claim.registered_key.duplicate();
         changed.suite = claim.secret.suite;
         changed.suites = claim.secret.suites;
-        let response = self.grant(Code::CHANGED, &task.origin().hash, index, &changed);
+        let response = self.grant(Code::CHANGED, &task.origin().hash, index, &changed, claim.pad);
         let mut plan = Plan::default();
         plan.put(Key::Retired(retired_hash(&device.registered_key)), Record::Mark);
         plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
@@ -161,7 +163,14 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// The sealed answer: only who holds PR could have read the key that seals it.
-    fn grant(&mut self, code: Code, request_hash: &[u8; 32], index: DeviceIndex, device: &DeviceRecord) -> Response {
+    fn grant(
+        &mut self,
+        code: Code,
+        request_hash: &[u8; 32],
+        index: DeviceIndex,
+        device: &DeviceRecord,
+        pad: bool,
+    ) -> Response {
         let nonce = self.random();
         let grant = Grant {
             ticket: self.new_ticket(index),
@@ -170,7 +179,9 @@ impl<R: CryptoRng> Gateway<R> {
             generation: self.meta.generation,
         };
         let key = steps::registered(aead(device.suite), &device.registered_key, request_hash, &nonce);
-        answer(code, encoded(&Registered { nonce, sealed: &seal(key, &grant) }))
+        let pad_to = pad.then_some(padding::GRANT_SEALED_LEN - device.suite.tag_len());
+        let sealed = seal_padded(key, &grant, pad_to);
+        answer(code, encoded(&Registered { nonce, sealed: &sealed }))
     }
 }
 
@@ -179,8 +190,9 @@ fn open_claim(register: &Register<'_>, plaintext: &[u8]) -> Result<Claim, Refusa
     let registered_key = Secret::new(secret.registered_key);
     let key = steps::register_id(aead(secret.suite), &registered_key, &sha256(register.sealed_key));
     let name = open_copy(key, register.sealed_id)?;
-    let SealedId(id) = sga_schema::decode(&name)?;
-    Ok(Claim { id, registered_key, secret })
+    let fits = register.sealed_id.len() == padding::ID_SEALED_LEN;
+    let (SealedId(id), pad) = padding::decode_padded(&name, fits)?;
+    Ok(Claim { id, registered_key, secret, pad })
 }
 
 fn retired_hash(key: &Secret<32>) -> [u8; 16] {

@@ -26,6 +26,8 @@ type Shape = Vec<(bool, usize)>;
 /// A world that is watched.
 struct Stage {
     world: World,
+    /// Whether the devices pad.
+    pad: bool,
     passing: Rc<RefCell<Vec<Datagram>>>,
     observer: Observer,
 }
@@ -33,7 +35,7 @@ struct Stage {
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Stage {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, pad: bool) -> Self {
         let mut world = World::new(seed, Settings::new(id("gw"), Profile::Compact));
         let passing: Rc<RefCell<Vec<Datagram>>> = Rc::default();
         let tap = passing.clone();
@@ -42,11 +44,13 @@ impl Stage {
             Verdict::Pass
         });
         let observer = Observer::new(world.gateway.address);
-        Self { world, passing, observer }
+        Self { world, pad, passing, observer }
     }
 
     fn add(&mut self, name: &str, suites: SuiteSet) -> usize {
-        self.world.add(name, suites)
+        let at = self.world.add(name, suites);
+        self.world.devices[at].set_pad(self.pad);
+        at
     }
 
     /// Until all is quiet.
@@ -157,8 +161,8 @@ impl Events {
 }
 
 /// Devices that are new, and one that has attached and received some hundred times.
-fn age() -> Events {
-    let mut stage = Stage::new(1);
+fn age(pad: bool) -> Events {
+    let mut stage = Stage::new(1, pad);
     let (sender, old) = (stage.add("sender", SuiteSet::ALL), stage.add("old", SuiteSet::ALL));
     stage.settle();
     stage.connect(sender, old);
@@ -173,7 +177,7 @@ fn age() -> Events {
         let new = stage.add(&format!("n{number:02}"), SuiteSet::ALL);
         stage.settle();
         stage.connect(sender, new);
-        for _ in 0..6 {
+        for _ in 0..20 {
             let (young, aged) = (stage.attach(new), stage.attach(old));
             events.0[0].push(young);
             events.0[1].push(aged);
@@ -183,22 +187,22 @@ fn age() -> Events {
 }
 
 /// Devices of one age with different suites of their own.
-fn suites() -> Events {
-    let mut stage = Stage::new(2);
+fn suites(pad: bool) -> Events {
+    let mut stage = Stage::new(2, pad);
     let devices = [stage.add("one", SuiteSet::ALL), stage.add("two", SuiteSet::of(&[Suite::ChaCha20Poly1305]))];
-    let shapes = |stage: &mut Stage, at| (0..150).map(|_| stage.attach(at)).collect();
+    let shapes = |stage: &mut Stage, at| (0..500).map(|_| stage.attach(at)).collect();
     Events(devices.map(|at| shapes(&mut stage, at)))
 }
 
 /// What waits for two devices while they are away.
-fn waiting(lens: [&[&[usize]]; 2]) -> Events {
-    let mut stage = Stage::new(3);
+fn waiting(pad: bool, lens: [&[&[usize]]; 2]) -> Events {
+    let mut stage = Stage::new(3, pad);
     let sender = stage.add("sender", SuiteSet::ALL);
     let devices = [stage.add("one", SuiteSet::ALL), stage.add("two", SuiteSet::ALL)];
     stage.settle();
     devices.iter().for_each(|at| stage.connect(sender, *at));
     let mut events = Events([Vec::new(), Vec::new()]);
-    for round in 0..100 {
+    for round in 0..500 {
         for group in [0, 1] {
             let lens = lens[group][round / 2 % lens[group].len()];
             let shape = stage.attach_to_texts(sender, devices[group], lens);
@@ -209,14 +213,14 @@ fn waiting(lens: [&[&[usize]]; 2]) -> Events {
 }
 
 /// Texts as they leave.
-fn sending(lens: [&[usize]; 2]) -> Events {
-    let mut stage = Stage::new(4);
+fn sending(pad: bool, lens: [&[usize]; 2]) -> Events {
+    let mut stage = Stage::new(4, pad);
     let devices = [stage.add("one", SuiteSet::ALL), stage.add("two", SuiteSet::ALL)];
     let receiver = stage.add("receiver", SuiteSet::ALL);
     stage.settle();
     devices.iter().for_each(|at| stage.connect(*at, receiver));
     let mut events = Events([Vec::new(), Vec::new()]);
-    for round in 0..100 {
+    for round in 0..500 {
         for group in [0, 1] {
             stage.seen(devices[group]);
             stage.text(devices[group], receiver, lens[group][round / 2 % lens[group].len()]);
@@ -235,10 +239,10 @@ fn ciphertext_len(payload: &[u8]) -> usize {
 }
 
 /// Registrations and invitations of devices with short and long names. A peer has room for 32.
-fn names() -> Events {
+fn names(pad: bool) -> Events {
     let mut events = Events([Vec::new(), Vec::new()]);
-    for seed in 10..14 {
-        let mut stage = Stage::new(seed);
+    for seed in 10..26 {
+        let mut stage = Stage::new(seed, pad);
         let peer = stage.add("peer", SuiteSet::ALL);
         stage.settle();
         for number in 0..15 {
@@ -255,29 +259,51 @@ fn names() -> Events {
     events
 }
 
-fn say(what: &str, figure: &Figure) {
-    println!("{what}: advantage {:.2}, {} events, {} shapes", figure.advantage, figure.events, figure.shapes);
+fn figures(pad: bool) -> Vec<(&'static str, Figure)> {
+    let all = [
+        ("age", age(pad)),
+        ("own suite", suites(pad)),
+        ("length of a waiting text", waiting(pad, [&[&[9], &[12]], &[&[15], &[17]]])),
+        ("number of waiting texts", waiting(pad, [&[&[20]], &[&[20, 20, 20, 20]]])),
+        ("length of a text", sending(pad, [&[2, 9], &[10, 17]])),
+        ("length of the name", names(pad)),
+    ];
+    let figures: Vec<_> = all.into_iter().map(|(what, events)| (what, events.figure())).collect();
+    for (what, Figure { advantage, events, shapes }) in &figures {
+        println!("padded {pad}, {what}: advantage {advantage:.2}, {events} events, {shapes} shapes");
+    }
+    figures
 }
 
 #[test]
 fn lengths_tell_devices_apart() {
-    for (what, events) in [
-        ("age", age()),
-        ("own suite", suites()),
-        ("length of a waiting text", waiting([&[&[9], &[12]], &[&[15], &[17]]])),
-        ("number of waiting texts", waiting([&[&[20]], &[&[20, 20, 20, 20]]])),
-        ("length of a text", sending([&[2, 9], &[10, 17]])),
-        ("length of the name", names()),
-    ] {
-        let figure = events.figure();
-        say(what, &figure);
+    for (what, figure) in figures(false) {
         assert!(figure.advantage > 0.9, "{what}: {figure:?}: the observer has become worse");
+    }
+}
+
+/// Of n events that all look alike, another look has a probability below ln(10⁶) / n, or they would not all look alike but with one
+/// below 10⁻⁶. Whoever guesses by lengths gains at most twice that.
+fn advantage_max(figure: &Figure) -> f64 {
+    2.0 * 1e6f64.ln() / (figure.events as f64 / 2.0)
+}
+
+#[test]
+fn padding_leaves_the_observer_guessing() {
+    for (what, figure) in figures(true) {
+        if what == "number of waiting texts" {
+            // A class says how much there is, roughly: this remains.
+            assert!(figure.advantage > 0.9, "{what}: {figure:?}: what docs/security.md says of it is no longer so");
+            continue;
+        }
+        println!("{what}: below {:.2} but for a chance of one in a million", advantage_max(&figure));
+        assert!(figure.shapes == 1 && figure.advantage == 0.0, "{what}: {figure:?}");
     }
 }
 
 #[test]
 fn message_ids_and_tokens_start_anew_with_each_start_and_go_on_otherwise() {
-    let mut stage = Stage::new(6);
+    let mut stage = Stage::new(6, false);
     let at = stage.add("device", SuiteSet::ALL);
     stage.settle();
     let ids = |stage: &mut Stage| -> (Vec<u16>, Vec<Vec<u8>>) {

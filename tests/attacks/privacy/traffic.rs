@@ -1,4 +1,4 @@
-//! A network worth observing: five devices with all suites, sessions between them, restarts, moves, rekeys and new sessions.
+//! A network worth observing: five devices with all suites, two of them padded, sessions between them, restarts, moves, rekeys and new sessions.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -134,7 +134,8 @@ pub(crate) fn record(seed: u64, profile: Profile, span_s: u32) -> Recording {
         SuiteSet::of(&[Suite::Ascon128]),
     ];
     for (name, suites) in NAMES.iter().zip(sets) {
-        world.add(name, suites);
+        let at = world.add(name, suites);
+        world.devices[at].set_pad(at % 2 == 1);
     }
     for (from, to, suite) in SESSIONS {
         world.devices[from].want(id(NAMES[to]), Some(suite));

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod negotiate;
+mod padding;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +36,7 @@ pub fn check(text: &str) -> (u8, u8) {
     let ExpiredItem { handle, run, sequence } = decode(&body).expect("an expired item");
     file.same("handle i", handle.0);
     assert_eq!((run, sequence), (file.number("run"), 1));
+    file.padding(&root);
     assert!(file.left.is_empty(), "not looked at: {:?}", file.left);
     found
 }
