@@ -15,6 +15,7 @@ mod inbox;
 mod items;
 pub mod limits;
 mod negotiate;
+pub mod padding;
 mod register;
 mod types;
 

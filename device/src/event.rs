@@ -65,6 +65,19 @@ pub enum Event<'a> {
         /// Which run.
         run: u32,
     },
+    /// The peer's message 0 of a run does not open, though this end has the keys of that run: the two have made different keys. The
+    /// pair secrets differ, or only one end has one, or somebody is in the middle (a gateway that does not follow the protocol; after
+    /// its store was set back also one that does). No text was sealed under that run, and none is.
+    NotConfirmed {
+        /// With whom.
+        peer: DeviceId,
+        /// Which run.
+        run: u32,
+        /// Whether this end holds a pair secret for the peer.
+        paired: bool,
+        /// Another run is tried. If not, nothing more happens before either application asks for it.
+        again: bool,
+    },
     /// A text, opened once and never again.
     Text {
         /// From whom.

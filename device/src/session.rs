@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::limits::RUNS_PER_PEER_MAX;
 use crate::traffic::{Outbox, Run};
 
-/// The salt of this life, drawn when the device was made from what it had stored; `None` for what this life has made itself.
+/// The salt of this life for a peer, drawn when the device was made from what it had stored; `None` for what this life has made itself.
 /// The store may be older than what was sealed last: what is sealed under a key from it is sealed with this salt, so that a device
 /// that was set back never seals two plaintexts under one key and nonce. In memory only.
 pub(crate) type Life = Option<[u8; 8]>;
@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) strikes: u8,
     /// Requests of this peer rest. In memory only.
     pub(crate) parked: bool,
+    /// Runs in a row whose message 0 did not open. In memory only.
+    pub(crate) unconfirmed: u8,
 }
 
 impl Slot {
@@ -44,6 +46,7 @@ impl Slot {
             passed_by: None,
             strikes: 0,
             parked: false,
+            unconfirmed: 0,
         }
     }
 
@@ -257,6 +260,11 @@ impl Runs {
 
     fn set_life(&mut self, salt: [u8; 8]) {
         self.list.iter_mut().flatten().for_each(|run| run.life = Some(salt));
+    }
+
+    /// No text is sealed any more under the runs that there are.
+    pub(crate) fn supersede(&mut self) {
+        self.list.iter_mut().flatten().for_each(|run| run.superseded = true);
     }
 
     /// Adds the newest. If there is no room, the oldest that is not established goes: nobody has sealed a text under it.

@@ -25,6 +25,13 @@ pub(crate) mod stage {
     pub(crate) const REPLYING: u32 = 3;
 }
 
+/// Bits of the last element of a run.
+pub(crate) mod run_flag {
+    pub(crate) const SUPERSEDED: u32 = 1;
+    pub(crate) const PADS_CONFIRMATION: u32 = 2;
+    pub(crate) const ALL: u32 = SUPERSEDED | PADS_CONFIRMATION;
+}
+
 type Written = Result<(), SnapshotError>;
 
 impl<const PEERS: usize> Device<PEERS> {
@@ -143,7 +150,10 @@ fn write_agreement(w: &mut Writer<'_>, agreement: &Agreement) -> Written {
 }
 
 fn write_run(w: &mut Writer<'_>, run: &Run) -> Written {
-    w.array(13)?;
+    let flags = u32::from(run.superseded) * run_flag::SUPERSEDED
+        + u32::from(run.pads_confirmation) * run_flag::PADS_CONFIRMATION;
+    // The flags are left out where there are none.
+    w.array(13 + usize::from(flags != 0))?;
     w.bytes(&run.handle.0)?;
     w.uint(run.run)?;
     w.suite(run.suite)?;
@@ -156,7 +166,8 @@ fn write_run(w: &mut Writer<'_>, run: &Run) -> Written {
     w.uint(run.last)?;
     w.flag(run.established)?;
     w.uint(run.failed_openings)?;
-    w.bytes(&run.comparison_code)
+    w.bytes(&run.comparison_code)?;
+    if flags == 0 { Ok(()) } else { w.uint(flags) }
 }
 
 fn write_outbox(w: &mut Writer<'_>, outbox: &Outbox) -> Written {

@@ -2,7 +2,9 @@
 
 use rand_core::CryptoRng;
 use sga_crypto::{Element, GroupId, PkPurpose, Seed, sha256, steps};
-use sga_schema::{Grant, Package as WirePackage, Proof, Register, RegisterSecret, Registered, SealedId, VERSION};
+use sga_schema::{
+    Grant, Package as WirePackage, Proof, Register, RegisterSecret, Registered, SealedId, VERSION, padding,
+};
 use zeroize::Zeroizing;
 
 use crate::answer::{Answer, code};
@@ -12,7 +14,7 @@ use crate::event::{Event, Failure};
 use crate::gateway_side::Package;
 use crate::inbox::Dealt;
 use crate::request::{Flight, Handled, InFlight, Method, Outgoing, RequestKind};
-use crate::seal::{ELEMENT_SCRATCH_LEN, aead, encode, open, seal, seal_pk};
+use crate::seal::{ELEMENT_SCRATCH_LEN, aead, encode, seal_padded, seal_pk};
 
 impl<const PEERS: usize> Device<PEERS> {
     pub(crate) fn send_package_request(&mut self) -> Result<Outgoing, DeviceError> {
@@ -160,7 +162,8 @@ impl<const PEERS: usize> Device<PEERS> {
         let sealed_key = seal_pk(package, purpose, &Seed::new(rng), plain, &mut sealed_key)?;
         let mut sealed_id = [0; 48];
         let key = steps::register_id(aead(identity.suite), registered_key, &sha256(sealed_key));
-        let sealed_id = seal(key, &SealedId(identity.id), &mut sealed_id)?;
+        let sealed_len = self.pad.then_some(padding::ID_SEALED_LEN);
+        let sealed_id = seal_padded(key, identity.suite, &SealedId(identity.id), sealed_len, &mut sealed_id)?;
         let len = encode(&Register { sealed_key, sealed_id }, buf)?;
         let request_hash = sha256(buf.get(..len).ok_or(DeviceError::Internal)?);
         self.flight = Some(Flight { sent_len: len, what: InFlight::Register { request_hash } });
@@ -234,6 +237,10 @@ impl<const PEERS: usize> Device<PEERS> {
         let registered_key = identity.next_key.as_ref().unwrap_or(&identity.registered_key);
         let key = steps::registered(aead(identity.suite), registered_key, request_hash, &registered.nonce);
         let mut scratch = [0; 64];
-        open(key, registered.sealed, &mut scratch)
+        let copy = scratch.get_mut(..registered.sealed.len())?;
+        copy.copy_from_slice(registered.sealed);
+        let len = key.open(copy).ok()?;
+        let fits = registered.sealed.len() == padding::GRANT_SEALED_LEN;
+        padding::decode_padded(scratch.get(..len)?, fits).ok().map(|(grant, _)| grant)
     }
 }

@@ -15,6 +15,7 @@ mod enrolment;
 mod key_extraction;
 mod malicious_gateway;
 mod malicious_peer;
+mod privacy;
 mod pseudonym;
 mod reflection;
 mod relay;

@@ -86,6 +86,17 @@ pub enum Notice {
         /// Under which run.
         run: u32,
     },
+    /// The peer's message 0 of a run does not open: see [`Event::NotConfirmed`].
+    NotConfirmed {
+        /// With whom.
+        peer: DeviceId,
+        /// Under which run.
+        run: u32,
+        /// Whether this end holds a pair secret for the peer.
+        paired: bool,
+        /// Another run is tried.
+        again: bool,
+    },
     /// The gateway has a text on disk.
     Sent {
         /// To whom.
@@ -156,6 +167,7 @@ fn plain(event: &Event<'_>) -> Option<Notice> {
         Event::Expired { peer, run, sequence } => Notice::Expired { peer, run, sequence },
         Event::Agreed { peer } => Notice::Agreed(peer),
         Event::Established { peer, run } => Notice::Established { peer, run },
+        Event::NotConfirmed { peer, run, paired, again } => Notice::NotConfirmed { peer, run, paired, again },
         Event::Gap { peer, run, from, to } => Notice::Gap { peer, run, from, to },
         Event::Refused { peer, why } => Notice::Refused { peer, why },
         Event::Failed { what } => Notice::Failed(what),

@@ -11,7 +11,7 @@ use super::clock::entropy;
 use super::output::{Output, ended};
 use super::run::{Runner, Seen};
 use super::state::{self, State};
-use super::{Stop, files};
+use super::{Stop, files, pair};
 use crate::agent::{Image, Notice, PEERS, generator};
 use crate::{Accept, Device, DeviceId, Failure, Handled, Phase, REQUEST_LEN_MAX, Refusal, Secret, SuiteSet};
 
@@ -28,6 +28,8 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Command::Send(args) => send(cli, args, output),
         Command::Listen(args) => listen(cli, args, output),
         Command::Rotate(args) => rotate(cli, args, output),
+        Command::Pair(args) => pair::pair(cli, args, output),
+        Command::Code(args) => pair::code(&cli.state, args, output),
         Command::Status => status(&cli.state, output),
     }
 }
@@ -45,6 +47,7 @@ fn open(cli: &Cli, output: Output) -> Result<Runner, Stop> {
     }
     let mut runner = Runner::new(device, image, state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
+    runner.agent.device_mut().set_pad(cli.pad_sizes);
     Ok(runner)
 }
 
@@ -76,6 +79,7 @@ fn registering(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<Runner,
     device.register();
     let mut runner = Runner::new(device, image.unwrap_or_default(), state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
+    runner.agent.device_mut().set_pad(cli.pad_sizes);
     Ok(runner)
 }
 
@@ -155,6 +159,7 @@ fn read_answer(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<(), Sto
     let Some(file) = &args.read_answer else { return Ok(()) };
     let mut answer = files::read(file)?;
     let (package, request) = (files::read(&state.carried_package())?, files::read(&state.carried_request())?);
+    device.set_pad(cli.pad_sizes);
     device.register();
     device.saved();
     take_package(&mut device, &package)?;
@@ -192,6 +197,9 @@ fn connect(cli: &Cli, args: &ConnectArgs, output: Output) -> Result<(), Stop> {
             // It has ended while this device was away: that is what a new one is asked for.
             Seen::Notice(Notice::SessionEnded { peer: with, .. }) if *with == peer => {
                 agent.device_mut().connect(peer, args.suite).map_err(Stop::failed)?;
+            }
+            Seen::Notice(Notice::NotConfirmed { peer: with, run, paired, again: false }) if *with == peer => {
+                return Err(Stop::Failed(pair::not_confirmed(peer, *run, *paired)));
             }
             // A text of an earlier call went with its session: it is reported, and the session is negotiated anew.
             Seen::Notice(Notice::Failed(Failure::TextLost { .. })) => {}
@@ -262,12 +270,13 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
     } else {
         args.text.clone().into_bytes()
     };
-    if text.len() > sga_schema::limits::TEXT_LEN_MAX {
-        return Err(Stop::Failed(format!(
-            "{} bytes; a text has at most {}",
-            text.len(),
-            sga_schema::limits::TEXT_LEN_MAX
-        )));
+    let (most, when) = if cli.pad_sizes {
+        (sga_schema::padding::PADDED_TEXT_LEN_MAX, " with --pad-sizes")
+    } else {
+        (sga_schema::limits::TEXT_LEN_MAX, "")
+    };
+    if text.len() > most {
+        return Err(Stop::Failed(format!("{} bytes; a text has at most {most}{when}", text.len())));
     }
     let mut runner = open(cli, output)?;
     let peer = args.peer;
@@ -288,6 +297,9 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
                 Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
                 Seen::Notice(Notice::SessionEnded { peer: with, revoked }) if *with == peer => {
                     return Err(Stop::Failed(ended(peer, *revoked)));
+                }
+                Seen::Notice(Notice::NotConfirmed { peer: with, run, paired, again: false }) if *with == peer => {
+                    return Err(Stop::Failed(pair::not_confirmed(peer, *run, *paired)));
                 }
                 // One of an earlier call: this one goes after it.
                 Seen::Notice(Notice::Failed(Failure::TextLost { .. })) if own.is_none() => {}
@@ -351,6 +363,7 @@ fn status(folder: &Path, output: Output) -> Result<(), Stop> {
                 "suite": session.suite.map(|suite| suite.name()),
                 "run": session.run,
                 "established": session.established,
+                "paired": session.paired,
                 "next_send": session.next_send,
                 "next_receive": session.next_receive,
                 "unconfirmed_text": session.in_flight.is_some(),
@@ -374,7 +387,8 @@ fn status(folder: &Path, output: Output) -> Result<(), Stop> {
     output.line(&format!("{} at {gateway}, registered: {}", device.id(), device.is_registered()))?;
     for session in device.sessions() {
         let suite = session.suite.map_or("-", |suite| suite.name());
-        output.line(&format!("  {}: {:?}, run {}, {suite}", session.peer, session.phase, session.run))?;
+        let paired = if session.paired { ", paired" } else { "" };
+        output.line(&format!("  {}: {:?}, run {}, {suite}{paired}", session.peer, session.phase, session.run))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sga_coap::Code;
 use sga_schema::DeviceId;
 
-use super::Stop;
+use super::{Stop, pair};
 use crate::agent::{Notice, ReceivedText};
 use crate::{RequestKind, Step};
 
@@ -84,6 +84,10 @@ impl Output {
             Notice::Established { peer, run } => {
                 json!({ "event": "established", "peer": peer.to_string(), "run": run })
             }
+            Notice::NotConfirmed { peer, run, paired, again } => json!({
+                "event": "not confirmed", "peer": peer.to_string(), "run": run, "paired": paired, "again": again,
+                "why": pair::not_confirmed(*peer, *run, *paired),
+            }),
             Notice::Sent { peer, run, sequence } => {
                 json!({ "event": "sent", "peer": peer.to_string(), "run": run, "sequence": sequence })
             }
@@ -116,6 +120,10 @@ impl Output {
                 complain(&format!(
                     "texts to {peer} up to {sequence} were not fetched in time: what was not delivered is gone"
                 ));
+            }
+            Notice::NotConfirmed { peer, run, paired, again } => {
+                let then = if *again { "; another run is tried" } else { "" };
+                complain(&format!("{}{then}", pair::not_confirmed(*peer, *run, *paired)));
             }
             Notice::Gap { peer, from, to, .. } => complain(&format!("texts {from}–{to} from {peer} will not come")),
             Notice::Refused { peer, why } => complain(&format!("{peer}: refused: {why:?}")),

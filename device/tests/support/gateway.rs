@@ -9,7 +9,7 @@ use sga_device::{DeviceId, RequestKind, SuiteSet};
 
 use super::id;
 use sga_schema as wire;
-use sga_schema::{Handle, Message, Sealed, Suite, Tag8, kind};
+use sga_schema::{Handle, Message, Sealed, Suite, Tag8, kind, padding};
 
 pub(crate) fn encoded<'a, M: Message<'a>>(message: &M) -> Vec<u8> {
     let mut bytes = vec![0; wire::encoded_len(message)];
@@ -33,6 +33,12 @@ fn seal_bytes(key: SealKey, plain: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn pad(plain: &mut Vec<u8>, to: usize) {
+    let len = plain.len();
+    plain.resize(to, 0);
+    padding::pad(plain, len, to).unwrap();
+}
+
 fn open(key: SealKey, sealed: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = sealed.to_vec();
     let len = key.open(&mut bytes).ok()?;
@@ -51,6 +57,7 @@ struct Known {
     nonce: [u8; 8],
     counter: u32,
     observing: bool,
+    pad: bool,
     shown: u32,
 }
 
@@ -95,6 +102,10 @@ pub(crate) struct Gateway {
     pub(crate) lie: Option<B6Lie>,
     /// It sits in the middle of B5.
     pub(crate) middle: Option<Middle>,
+    /// It does not follow the protocol: the next message that it hands on is another.
+    pub(crate) bend_next_message: bool,
+    /// It does that to the next Inbox's plaintext.
+    pub(crate) bend_inbox: Option<fn(&mut Vec<u8>)>,
 }
 
 /// A gateway that gives each end a Y of its own making and has a root with each; texts are opened under the one and sealed anew
@@ -137,6 +148,8 @@ impl Gateway {
             sent: Vec::new(),
             lie: None,
             middle: None,
+            bend_next_message: false,
+            bend_inbox: None,
         }
     }
 
@@ -269,7 +282,8 @@ impl Gateway {
         let key = Secret::new(secret.registered_key);
         let name = open(steps::register_id(aead(secret.suite), &key, &sha256(request.sealed_key)), request.sealed_id);
         let name = name.unwrap();
-        let wire::SealedId(device) = wire::decode(&name).unwrap();
+        let fits = request.sealed_id.len() == padding::ID_SEALED_LEN;
+        let (wire::SealedId(device), padded) = padding::decode_padded(&name, fits).unwrap();
         let new = !self.devices.contains_key(device.as_bytes());
         let known = self.devices.entry(device.as_bytes().to_vec()).or_insert(Known {
             key: secret.registered_key,
@@ -282,6 +296,7 @@ impl Gateway {
             nonce: [0; 8],
             counter: 0,
             observing: false,
+            pad: false,
             shown: 0,
         });
         if known.key != secret.registered_key {
@@ -291,7 +306,11 @@ impl Gateway {
         let grant =
             wire::Grant { ticket: self.ticket(device), attach_number, request_number, generation: self.generation };
         let nonce = self.random();
-        let sealed = seal(steps::registered(aead(secret.suite), &key, &sha256(payload), &nonce), &grant);
+        let mut plain = encoded(&grant);
+        if padded {
+            pad(&mut plain, padding::GRANT_SEALED_LEN - secret.suite.tag_len());
+        }
+        let sealed = seal_bytes(steps::registered(aead(secret.suite), &key, &sha256(payload), &nonce), &plain);
         (if new { 0x41 } else { 0x44 }, encoded(&wire::Registered { nonce, sealed: &sealed }))
     }
 
@@ -302,7 +321,8 @@ impl Gateway {
         let known = self.known(device);
         let key = steps::attach(aead(known.suite), &Secret::new(known.key), &request.nonce);
         let Some(plain) = open(key, request.sealed) else { return UNAUTHORIZED };
-        let secret: wire::AttachSecret = wire::decode(&plain).unwrap();
+        let fits = request.sealed.len() == padding::ATTACH_SEALED_LEN;
+        let (secret, padded): (wire::AttachSecret, bool) = padding::decode_padded(&plain, fits).unwrap();
         if secret.attach_number <= known.attach_number {
             return UNAUTHORIZED;
         }
@@ -310,6 +330,7 @@ impl Gateway {
         known.nonce = request.nonce;
         known.counter = 0;
         known.observing = observe;
+        known.pad = padded;
         known.shown = 0;
         if secret.generation == generation {
             known.cursor = known.cursor.max(secret.cursor);
@@ -319,6 +340,7 @@ impl Gateway {
     }
 
     fn represent(&mut self, device: DeviceId, next: Option<wire::NextAttach>) -> Vec<u8> {
+        let bend = self.bend_inbox.take();
         let known = self.known(device);
         known.items.retain(|item| item.0 > known.cursor);
         let mut plain = vec![0; 20_000];
@@ -328,10 +350,18 @@ impl Gateway {
             known.shown = *number;
         }
         let len = writer.finish(next);
+        plain.truncate(len);
+        if known.pad {
+            let tag_len = known.suite.tag_len();
+            pad(&mut plain, padding::inbox_sealed_len(len + 1 + tag_len) - tag_len);
+        }
+        if let Some(bend) = bend {
+            bend(&mut plain);
+        }
         let counter = known.counter;
         known.counter += 1;
         let key = steps::inbox(aead(known.suite), &Secret::new(known.key), &known.nonce, counter);
-        let sealed = seal_bytes(key, &plain[..len]);
+        let sealed = seal_bytes(key, &plain);
         encoded(&wire::Inbox { counter, sealed: &sealed })
     }
 
@@ -348,7 +378,8 @@ impl Gateway {
         let known = self.known(device);
         let key = steps::ack(aead(known.suite), &Secret::new(known.key), &known.nonce, request.counter);
         let Some(plain) = open(key, request.sealed) else { return UNAUTHORIZED };
-        let wire::AckSecret { cursor } = wire::decode(&plain).unwrap();
+        let fits = request.sealed.len() == padding::ACK_SEALED_LEN;
+        let (wire::AckSecret { cursor }, _) = padding::decode_padded(&plain, fits).unwrap();
         known.cursor = known.cursor.max(cursor);
         (0x44, Vec::new())
     }
@@ -363,7 +394,7 @@ impl Gateway {
     fn negotiate(&mut self, payload: &[u8]) -> Reply {
         let Sealed(sealed) = wire::decode(payload).unwrap();
         let Some(plain) = self.pk_open(PkPurpose::Negotiate, sealed) else { return UNAUTHORIZED };
-        match wire::decode(&plain).unwrap() {
+        match padding::decode_padded(&plain, plain.len() == padding::A1_LEN).unwrap().0 {
             wire::NegotiateSecret::Invite(a1) => self.invite(&a1, &sha256(payload)),
             wire::NegotiateSecret::Reply(a3) => self.reply(&a3, &sha256(payload)),
         }
@@ -643,6 +674,7 @@ impl Gateway {
                 middle.unread += 1;
             }
         }
+        ciphertext[0] ^= u8::from(std::mem::take(&mut self.bend_next_message));
         let item = wire::MessageItem {
             handle: other.handle,
             run: post.run,

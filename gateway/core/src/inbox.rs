@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use sga_coap::{Code, Now, Response, Token};
 use sga_crypto::steps;
-use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, ItemsWriter, NextAttach};
+use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, ItemsWriter, NextAttach, padding};
 use subtle::ConstantTimeEq;
 
 use crate::answer::{Refusal, answer, encoded};
@@ -33,6 +33,7 @@ pub(crate) struct NewAttachment {
     token: Token,
     observing: bool,
     block_bytes: usize,
+    pad: bool,
     items: Vec<StoredItem>,
 }
 
@@ -49,7 +50,9 @@ impl<R: CryptoRng> Gateway<R> {
         let attach: Attach<'_> = sga_schema::decode(&request)?;
         let (index, device) = self.located(&attach.ticket)?;
         let key = steps::attach(aead(device.suite), &device.registered_key, &attach.nonce);
-        let secret: AttachSecret = sga_schema::decode(&open_copy(key, attach.sealed)?)?;
+        let fits = attach.sealed.len() == padding::ATTACH_SEALED_LEN;
+        let plaintext = open_copy(key, attach.sealed)?;
+        let (secret, pad): (AttachSecret, bool) = padding::decode_padded(&plaintext, fits)?;
         self.check_revoked(device.id)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         task.shows = Some(index);
@@ -96,6 +99,7 @@ impl<R: CryptoRng> Gateway<R> {
             token: origin.token,
             observing: origin.observe,
             block_bytes,
+            pad,
             items,
         }));
         Ok(Step::Commit(plan))
@@ -157,6 +161,7 @@ impl<R: CryptoRng> Gateway<R> {
             observing: new.observing,
             counter: 0,
             block_bytes: new.block_bytes,
+            pad: new.pad,
             sent_up_to: new.record.acknowledged,
             outstanding: None,
             full: false,
@@ -191,7 +196,9 @@ impl<R: CryptoRng> Gateway<R> {
         let Some(attachment) = self.attachments.get(index) else { return Err(Refusal::NotOpened.into()) };
         let sent_up_to = attachment.sent_up_to;
         let key = steps::ack(aead(device.suite), &device.registered_key, &attachment.nonce, ack.counter);
-        let AckSecret { cursor } = sga_schema::decode(&open_copy(key, ack.sealed)?)?;
+        let fits = ack.sealed.len() == padding::ACK_SEALED_LEN;
+        let plaintext = open_copy(key, ack.sealed)?;
+        let (AckSecret { cursor }, _) = padding::decode_padded(&plaintext, fits)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
         if cursor <= device.acknowledged || cursor > sent_up_to {
@@ -266,7 +273,14 @@ fn represent(
         }
         attachment.sent_up_to = attachment.sent_up_to.max(item.number);
     }
-    let len = writer.finish(next);
+    let mut len = writer.finish(next);
+    if attachment.pad {
+        let tag_len = device.suite.tag_len();
+        let to = padding::inbox_sealed_len(len + 1 + tag_len) - tag_len;
+        plaintext.resize(to, 0);
+        padding::pad(&mut plaintext, len, to).expect("a class has room for a byte more");
+        len = to;
+    }
     plaintext.resize(len + sga_crypto::TAG_LEN_MAX, 0);
     let counter = attachment.counter;
     attachment.counter += 1;

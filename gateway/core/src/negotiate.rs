@@ -6,7 +6,8 @@ use rand_core::CryptoRng;
 use sga_coap::{Code, Now};
 use sga_crypto::{Secret, steps};
 use sga_schema::{
-    A1, A1Reason, A1Refusal, A4Reason, Accept, Handle, HandlePlain, InvitationItem, NegotiateSecret, Role, Sealed, kind,
+    A1, A1Reason, A1Refusal, A4Reason, Accept, Handle, HandlePlain, InvitationItem, NegotiateSecret, Role, SchemaError,
+    Sealed, kind, padding,
 };
 use subtle::ConstantTimeEq;
 
@@ -40,11 +41,14 @@ impl<R: CryptoRng> Gateway<R> {
         let Some(Opened { plaintext, .. }) = &task.scratch.opened else {
             return Ok(Step::Job(Work::Open { bytes: sealed.to_vec(), purpose: Purpose::Negotiate }));
         };
-        match sga_schema::decode(plaintext)? {
+        let (secret, padded) = padding::decode_padded(plaintext, plaintext.len() == padding::A1_LEN)?;
+        match secret {
             NegotiateSecret::Invite(a1) => {
                 let invite = self.verify_invite(a1)?;
                 self.handle_invite(now, task, &invite)
             }
+            // An A3 is always equally long.
+            NegotiateSecret::Reply(_) if padded => Err(Refusal::Malformed(SchemaError::Trailing).into()),
             NegotiateSecret::Reply(a3) => {
                 let reply = self.verify_reply(a3)?;
                 self.handle_reply(now, task, &reply)

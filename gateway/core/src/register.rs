@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use sga_coap::{Code, Response};
 use sga_crypto::{Secret, sha256, short_hash, steps};
-use sga_schema::{DeviceId, Grant, Proof, Register, RegisterSecret, Registered, SealedId};
+use sga_schema::{DeviceId, Grant, Proof, Register, RegisterSecret, Registered, SealedId, padding};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -13,7 +13,7 @@ use crate::job::{Outcome, Purpose, Work};
 use crate::record::{DeviceRecord, Record};
 use crate::settings::Enrolment;
 use crate::storage::{DeviceIndex, Key};
-use crate::suite::{aead, open_copy, seal};
+use crate::suite::{aead, open_copy, seal_padded};
 use crate::task::{Lock, Plan, Step, Stop, Task};
 
 /// What a device asks for, as far as it is proven that whoever asks holds the key.
@@ -25,6 +25,8 @@ struct Claim {
     package_hash: [u8; 32],
     /// The key pair that the device knows.
     told: u32,
+    /// It was padded, and so is the answer.
+    pad: bool,
 }
 
 impl<R: CryptoRng> Gateway<R> {
@@ -111,7 +113,7 @@ impl<R: CryptoRng> Gateway<R> {
             seen_s: Some(self.meta.uptime_s),
             told: claim.told,
         };
-        let response = self.grant(Code::CREATED, &task.origin().hash, index, &device);
+        let response = self.grant(Code::CREATED, &task.origin().hash, index, &device, claim.pad);
         let mut plan = Plan::default();
         plan.changes.push(self.meta_change());
         plan.put(Key::Name(claim.id), Record::Name(index));
@@ -132,7 +134,7 @@ impl<R: CryptoRng> Gateway<R> {
             if claim.secret.suite != device.suite || claim.secret.suites != device.suites {
                 return Err(Refusal::Taken.into());
             }
-            let response = self.grant(Code::CHANGED, &task.origin().hash, index, device);
+            let response = self.grant(Code::CHANGED, &task.origin().hash, index, device, claim.pad);
             if claim.told == device.told {
                 return Ok(Step::Reply(response));
             }
@@ -152,7 +154,7 @@ impl<R: CryptoRng> Gateway<R> {
         changed.suite = claim.secret.suite;
         changed.suites = claim.secret.suites;
         changed.told = claim.told;
-        let response = self.grant(Code::CHANGED, &task.origin().hash, index, &changed);
+        let response = self.grant(Code::CHANGED, &task.origin().hash, index, &changed, claim.pad);
         let mut plan = Plan::default();
         plan.put(Key::Retired(retired_hash(&device.registered_key)), Record::Mark);
         plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
@@ -176,7 +178,14 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// The sealed answer: only who holds PR could have read the key that seals it.
-    fn grant(&mut self, code: Code, request_hash: &[u8; 32], index: DeviceIndex, device: &DeviceRecord) -> Response {
+    fn grant(
+        &mut self,
+        code: Code,
+        request_hash: &[u8; 32],
+        index: DeviceIndex,
+        device: &DeviceRecord,
+        pad: bool,
+    ) -> Response {
         let nonce = self.random();
         let grant = Grant {
             ticket: self.new_ticket(index),
@@ -185,7 +194,9 @@ impl<R: CryptoRng> Gateway<R> {
             generation: self.meta.generation,
         };
         let key = steps::registered(aead(device.suite), &device.registered_key, request_hash, &nonce);
-        answer(code, encoded(&Registered { nonce, sealed: &seal(key, &grant) }))
+        let pad_to = pad.then_some(padding::GRANT_SEALED_LEN - device.suite.tag_len());
+        let sealed = seal_padded(key, &grant, pad_to);
+        answer(code, encoded(&Registered { nonce, sealed: &sealed }))
     }
 }
 
@@ -194,8 +205,9 @@ fn open_claim(register: &Register<'_>, plaintext: &[u8]) -> Result<Claim, Refusa
     let registered_key = Secret::new(secret.registered_key);
     let key = steps::register_id(aead(secret.suite), &registered_key, &sha256(register.sealed_key));
     let name = open_copy(key, register.sealed_id)?;
-    let SealedId(id) = sga_schema::decode(&name)?;
-    Ok(Claim { id, registered_key, secret, package_hash: [0; 32], told: 0 })
+    let fits = register.sealed_id.len() == padding::ID_SEALED_LEN;
+    let (SealedId(id), pad) = padding::decode_padded(&name, fits)?;
+    Ok(Claim { id, registered_key, secret, package_hash: [0; 32], told: 0, pad })
 }
 
 fn retired_hash(key: &Secret<32>) -> [u8; 16] {

@@ -30,6 +30,8 @@ pub struct DeviceNode {
     outgoing: HashMap<DeviceId, VecDeque<Vec<u8>>>,
     /// Texts that were sealed, while this process runs.
     sealed: HashMap<(DeviceId, u32, u32), Vec<u8>>,
+    /// Whether it pads what it sends; [`Self::set_pad`].
+    pad: bool,
     /// Whether the application sends a text again that is reported as lost.
     pub sends_lost_again: bool,
     /// Texts that the application was handed, by sender, in order. Survives restarts, like the image.
@@ -74,6 +76,7 @@ impl DeviceNode {
             wanted: Vec::new(),
             outgoing: HashMap::new(),
             sealed: HashMap::new(),
+            pad: false,
             sends_lost_again: false,
             received: HashMap::new(),
             notices: Vec::new(),
@@ -91,6 +94,12 @@ impl DeviceNode {
     /// The core, to ask for something.
     pub fn device_mut(&mut self) -> &mut Device<{ sga_device::agent::PEERS }> {
         self.agent.device_mut()
+    }
+
+    /// Whether it pads what it sends, in this life and in later ones.
+    pub fn set_pad(&mut self, pad: bool) {
+        self.pad = pad;
+        self.agent.device_mut().set_pad(pad);
     }
 
     /// The application wants a session.
@@ -118,6 +127,7 @@ impl DeviceNode {
             device.register();
         }
         self.seed = seed(rng);
+        device.set_pad(self.pad);
         self.agent = Agent::new(device, self.gateway, self.seed, self.image.clone());
         self.agent.listen(now, REFRESH);
     }

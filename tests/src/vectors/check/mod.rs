@@ -2,6 +2,7 @@
 
 mod exchange;
 mod negotiate;
+mod padding;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +39,7 @@ pub fn check(text: &str) -> (u8, u8) {
     let EndedItem { handle, reason } = decode(&file.item(ends[0], "ended", 7, kind::ENDED)).expect("an ended item");
     file.same("handle i", handle.0);
     assert_eq!(reason, EndedItem::REVOKED);
+    file.padding(&root);
     assert!(file.left.is_empty(), "not looked at: {:?}", file.left);
     found
 }
