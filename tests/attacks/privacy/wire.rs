@@ -166,6 +166,10 @@ impl Observer {
         if !is_problem && (to_gateway || kind != Kind::Package) {
             let labels = &mut labels[bytes.len() - payload.len()..];
             self.label(kind, to_gateway, block.unwrap_or(0), payload, (device.ip(), taken), labels);
+            // Blocks of one representation may overlap: an address that is not verified yet gets smaller ones.
+            if !to_gateway && let Some(tag) = first(option::ETAG).filter(|_| block.is_some()) {
+                labels.fill(scope(("blocks", device.ip(), &bytes[tag.value.clone()])));
+            }
             if to_gateway && let Some(tag) = first(option::REQUEST_TAG) {
                 let tag = (device.ip(), bytes[tag.value.clone()].to_vec());
                 let more = first(option::BLOCK1).is_some_and(|o| uint(&bytes[o.value.clone()]) & 8 != 0);

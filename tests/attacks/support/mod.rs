@@ -15,6 +15,7 @@ pub(crate) mod bend;
 pub(crate) mod figures;
 pub(crate) mod known;
 pub(crate) mod link;
+pub(crate) mod opener;
 pub(crate) mod script;
 
 use sga_coap::Code;

@@ -114,6 +114,15 @@ impl SimStore {
         self.items.len()
     }
 
+    /// What another store has to be given to hold the same.
+    pub fn changes(&self) -> Vec<Change> {
+        let key = |bytes: &Vec<u8>| Key::from_bytes(bytes).expect("written from a key");
+        let records = self.records.iter().map(|(bytes, value)| Change::Put { key: key(bytes), value: value.clone() });
+        let items = self.items.iter();
+        let items = items.map(|((mailbox, _), item)| Change::Append { mailbox: *mailbox, item: item.clone() });
+        records.chain(items).collect()
+    }
+
     /// All bytes of all values, to look for what must not be there.
     pub fn bytes(&self) -> impl Iterator<Item = &[u8]> {
         let records = self.records.values().map(Vec::as_slice);
