@@ -7,4 +7,5 @@ pub mod kill;
 pub mod load;
 pub mod script;
 pub mod sim;
+pub mod timing;
 pub mod vectors;
