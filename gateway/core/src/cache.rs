@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sga_schema::{DeviceId, Handle};
+use sga_schema::{DeviceId, Handle, Role};
 
+use crate::decoy;
 use crate::limits::{ABSENT_MAX, CACHE_RECORDS_MAX};
 use crate::record::{DeviceRecord, LegRecord, PairRecord, Record, SessionRecord, WindowRecord};
 use crate::storage::{DeviceIndex, Key};
@@ -80,17 +81,52 @@ impl Cache {
     fn get(&mut self, key: Key) -> Result<Option<&Record>, Stop> {
         self.turn += 1;
         let turn = self.turn;
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.used = turn;
-            return Ok(Some(&entry.record));
-        }
-        match self.absent.get_mut(&key) {
-            None => Err(Stop::Need(key)),
-            Some(used) => {
-                *used = turn;
-                Ok(None)
+        // Both are looked at, whatever the first says: what exists takes no less time than what does not.
+        let absent = self.absent.get_mut(&key).map(|used| *used = turn);
+        match (self.entries.get_mut(&key), absent) {
+            (Some(entry), _) => {
+                entry.used = turn;
+                Ok(Some(&entry.record))
             }
+            (None, Some(())) => Ok(None),
+            (None, None) => Err(Stop::Need(key)),
         }
+    }
+
+    /// The device of this name; or a decoy, which is found in the same way, and `false`.
+    pub(crate) fn named_or(
+        &mut self,
+        id: DeviceId,
+        decoy: &Arc<DeviceRecord>,
+    ) -> Result<(DeviceIndex, Arc<DeviceRecord>, bool), Stop> {
+        let index = self.index_of(id)?;
+        self.device_or(index, decoy)
+    }
+
+    /// The same by index.
+    pub(crate) fn device_or(
+        &mut self,
+        index: Option<DeviceIndex>,
+        decoy: &Arc<DeviceRecord>,
+    ) -> Result<(DeviceIndex, Arc<DeviceRecord>, bool), Stop> {
+        let at = index.unwrap_or(decoy::INDEX);
+        let device = self.device(at)?;
+        let exists = index.is_some() && device.is_some();
+        Ok((at, device.unwrap_or_else(|| decoy.clone()), exists))
+    }
+
+    /// The session of a leg, and the role that the leg has in it; or a decoy and `false`.
+    pub(crate) fn session_of_leg_or(
+        &mut self,
+        handle: Handle,
+        decoy: &Arc<SessionRecord>,
+    ) -> Result<(LegRecord, Arc<SessionRecord>, bool), Stop> {
+        let leg = self.leg(handle)?;
+        let exists = leg.is_some();
+        let leg = leg.unwrap_or(LegRecord { session: decoy::HANDLE, role: Role::Initiator });
+        let session = self.session(leg.session)?;
+        let exists = exists && session.is_some();
+        Ok((leg, session.unwrap_or_else(|| decoy.clone()), exists))
     }
 
     pub(crate) fn device(&mut self, index: DeviceIndex) -> Result<Option<Arc<DeviceRecord>>, Stop> {

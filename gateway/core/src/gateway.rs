@@ -13,6 +13,7 @@ use sga_schema::MsgPost;
 use crate::answer::{CBOR, Refusal};
 use crate::attachments::Attachments;
 use crate::cache::Cache;
+use crate::decoy::Decoys;
 use crate::invitations::Invitations;
 use crate::job::{Job, Outcome};
 use crate::jobs::Jobs;
@@ -71,6 +72,7 @@ pub struct Gateway<R> {
     pub(crate) commits: VecDeque<Commit>,
     pub(crate) jobs: Jobs,
     pub(crate) limiter: Limiter,
+    pub(crate) decoys: Decoys,
     pub(crate) invitations: Invitations,
     /// Requests in work that have proven nothing.
     pub(crate) unproven_tasks: usize,
@@ -98,6 +100,9 @@ impl<R: CryptoRng> Gateway<R> {
         let package = settings.package(&keys.pair.public);
         let mut rates_key = [0; 16];
         rng.fill_bytes(&mut rates_key);
+        let decoys = Decoys::new(&mut rng);
+        let mut cache = Cache::new();
+        decoys.place(&mut cache);
         Self {
             package_hash: sha256(&package),
             links: route::links(package.len()),
@@ -105,7 +110,8 @@ impl<R: CryptoRng> Gateway<R> {
             rotation: Rotation::default(),
             tickets: Tickets::new(&keys.ticket_key),
             endpoint,
-            cache: Cache::new(),
+            cache,
+            decoys,
             mailboxes: Mailboxes::new(),
             attachments: Attachments::new(),
             locks: Locks::default(),

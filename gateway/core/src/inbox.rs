@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 
 use crate::answer::{Refusal, answer, encoded};
 use crate::attachments::Attachment;
+use crate::decoy;
 use crate::gateway::Gateway;
 use crate::record::{DeviceRecord, Record};
 use crate::storage::{DeviceIndex, Key, StoredItem, Want};
@@ -38,21 +39,23 @@ pub(crate) struct NewAttachment {
 }
 
 impl<R: CryptoRng> Gateway<R> {
-    /// The device that a ticket locates.
-    fn located(&mut self, ticket: &[u8; 16]) -> Result<(DeviceIndex, Arc<DeviceRecord>), Stop> {
-        let index = self.tickets.locate(ticket).ok_or(Refusal::NotOpened)?;
-        let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
-        Ok((index, device))
+    /// The device that a ticket locates; or a decoy and `false`.
+    fn located(&mut self, ticket: &[u8; 16]) -> Result<(DeviceIndex, Arc<DeviceRecord>, bool), Stop> {
+        let index = self.tickets.locate(ticket).filter(|&index| index != decoy::INDEX);
+        self.cache.device_or(index, &self.decoys.device)
     }
 
     pub(crate) fn step_attach(&mut self, now: Now, task: &mut Task) -> Result<Step, Stop> {
         let request = task.origin().payload.clone();
         let attach: Attach<'_> = sga_schema::decode(&request)?;
-        let (index, device) = self.located(&attach.ticket)?;
+        let (index, device, exists) = self.located(&attach.ticket)?;
         let key = steps::attach(aead(device.suite), &device.registered_key, &attach.nonce);
         let fits = attach.sealed.len() == padding::ATTACH_SEALED_LEN;
-        let plaintext = open_copy(key, attach.sealed)?;
-        let (secret, pad): (AttachSecret, bool) = padding::decode_padded(&plaintext, fits)?;
+        let opened = open_copy(key, attach.sealed)?;
+        if !exists {
+            return Err(Refusal::NotOpened.into());
+        }
+        let (secret, pad): (AttachSecret, bool) = padding::decode_padded(&opened, fits)?;
         self.check_revoked(device.id)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         task.shows = Some(index);
@@ -192,13 +195,17 @@ impl<R: CryptoRng> Gateway<R> {
     pub(crate) fn step_acknowledge(&mut self, task: &mut Task) -> Result<Step, Stop> {
         let request = task.origin().payload.clone();
         let ack: Ack<'_> = sga_schema::decode(&request)?;
-        let (index, device) = self.located(&ack.ticket)?;
-        let Some(attachment) = self.attachments.get(index) else { return Err(Refusal::NotOpened.into()) };
-        let sent_up_to = attachment.sent_up_to;
-        let key = steps::ack(aead(device.suite), &device.registered_key, &attachment.nonce, ack.counter);
+        let (index, device, exists) = self.located(&ack.ticket)?;
+        let attached = self.attachments.get(index).map(|attachment| (attachment.nonce, attachment.sent_up_to));
+        let exists = exists & attached.is_some();
+        let (nonce, sent_up_to) = attached.unwrap_or((self.decoys.nonce, 0));
+        let key = steps::ack(aead(device.suite), &device.registered_key, &nonce, ack.counter);
+        let opened = open_copy(key, ack.sealed)?;
+        if !exists {
+            return Err(Refusal::NotOpened.into());
+        }
         let fits = ack.sealed.len() == padding::ACK_SEALED_LEN;
-        let plaintext = open_copy(key, ack.sealed)?;
-        let (AckSecret { cursor }, _) = padding::decode_padded(&plaintext, fits)?;
+        let (AckSecret { cursor }, _) = padding::decode_padded(&opened, fits)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
         if cursor <= device.acknowledged || cursor > sent_up_to {

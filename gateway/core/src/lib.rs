@@ -10,6 +10,7 @@ mod age;
 mod answer;
 mod attachments;
 mod cache;
+mod decoy;
 mod drive;
 mod ended;
 mod expiry;

@@ -9,10 +9,11 @@ use sga_schema::{
     A1, A1Reason, A1Refusal, A4Reason, Accept, Handle, HandlePlain, InvitationItem, NegotiateSecret, Role, SchemaError,
     Sealed, kind, padding,
 };
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use crate::answer::{Refusal, answer, encoded};
 use crate::cache::pair_key;
+use crate::decoy;
 use crate::gateway::Gateway;
 use crate::job::{Opened, Outcome, Purpose, Work};
 use crate::limits::{FULL_RETRY_S, HANDLE_TRIES_MAX, INVITATION_LIFETIME};
@@ -57,7 +58,7 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     fn verify_invite(&mut self, a1: A1) -> Result<Invite, Stop> {
-        let (index, device) = self.cache.named(a1.id_i)?.ok_or(Refusal::NotOpened)?;
+        let (index, device, exists) = self.cache.named_or(a1.id_i, &self.decoys.device)?;
         let expected = steps::a1_tag(
             &device.registered_key,
             a1.request_number,
@@ -69,7 +70,7 @@ impl<R: CryptoRng> Gateway<R> {
             a1.suite.id(),
             self.settings.gateway_id.as_bytes(),
         );
-        if !bool::from(expected.ct_eq(&a1.tag)) {
+        if !bool::from(expected.ct_eq(&a1.tag) & Choice::from(u8::from(exists))) {
             return Err(Refusal::NotOpened.into());
         }
         self.check_revoked(a1.id_i)?;
@@ -213,7 +214,7 @@ impl<R: CryptoRng> Gateway<R> {
         for _ in 0..HANDLE_TRIES_MAX {
             while task.scratch.handles.len() < 2 {
                 let handle = Handle(self.random());
-                if !task.scratch.handles.contains(&handle) {
+                if !task.scratch.handles.contains(&handle) && handle != decoy::HANDLE {
                     task.scratch.handles.push(handle);
                 }
             }

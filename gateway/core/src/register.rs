@@ -48,14 +48,25 @@ impl<R: CryptoRng> Gateway<R> {
         if !enrolled && matches!(claim.secret.proof, Proof::Enrolment(_)) {
             return Err(Refusal::NotOpened.into());
         }
-        self.check_revoked(claim.id)?;
         self.locks.take(task, &[Lock::Name(claim.id)])?;
-        match self.cache.named(claim.id)? {
-            None => self.register_new(task, &claim, enrolled),
-            Some((index, device)) => {
-                self.locks.take(task, &[Lock::Device(index)])?;
-                self.register_known(task, &claim, enrolled, index, &device)
-            }
+        let (index, device, exists) = self.cache.named_or(claim.id, &self.decoys.device)?;
+        // All that is looked at is looked at for a free name as well, so that a refusal does not tell.
+        let same_key = exists & bool::from(claim.registered_key.expose().ct_eq(device.registered_key.expose()));
+        let rotates = exists & self.is_rotation(&claim, &device);
+        if !enrolled & !same_key & !rotates {
+            return Err(Refusal::NotOpened.into());
+        }
+        self.check_revoked(claim.id)?;
+        if !exists {
+            return self.register_new(task, &claim);
+        }
+        self.locks.take(task, &[Lock::Device(index)])?;
+        if same_key {
+            self.register_again(task, &claim, index, &device)
+        } else if rotates {
+            self.rotate(task, &claim, index, &device)
+        } else {
+            Err(Refusal::Taken.into())
         }
     }
 
@@ -65,7 +76,9 @@ impl<R: CryptoRng> Gateway<R> {
             return true;
         }
         let Proof::Enrolment(proof) = claim.secret.proof else { return false };
-        let Some(secret) = self.settings.enrolment.secret(&claim.id) else { return false };
+        let secret = self.settings.enrolment.secret(&claim.id);
+        let listed = secret.is_some();
+        let secret = secret.unwrap_or(&self.decoys.enrolment);
         let expected = steps::enrol_proof(
             secret,
             &claim.package_hash,
@@ -74,7 +87,7 @@ impl<R: CryptoRng> Gateway<R> {
             claim.secret.suites.bits(),
             claim.id.as_bytes(),
         );
-        bool::from(expected.ct_eq(&proof))
+        listed & bool::from(expected.ct_eq(&proof))
     }
 
     fn check_suites(&self, claim: &Claim) -> Result<(), Refusal> {
@@ -90,10 +103,7 @@ impl<R: CryptoRng> Gateway<R> {
         Ok(())
     }
 
-    fn register_new(&mut self, task: &mut Task, claim: &Claim, enrolled: bool) -> Result<Step, Stop> {
-        if !enrolled {
-            return Err(Refusal::NotOpened.into());
-        }
+    fn register_new(&mut self, task: &mut Task, claim: &Claim) -> Result<Step, Stop> {
         self.check_retired(claim)?;
         self.check_suites(claim)?;
         let index = self.meta.next_device;
@@ -122,31 +132,34 @@ impl<R: CryptoRng> Gateway<R> {
         Ok(plan.respond(response))
     }
 
-    fn register_known(
+    fn register_again(
         &mut self,
         task: &mut Task,
         claim: &Claim,
-        enrolled: bool,
         index: DeviceIndex,
         device: &DeviceRecord,
     ) -> Result<Step, Stop> {
-        if bool::from(claim.registered_key.expose().ct_eq(device.registered_key.expose())) {
-            if claim.secret.suite != device.suite || claim.secret.suites != device.suites {
-                return Err(Refusal::Taken.into());
-            }
-            let response = self.grant(Code::CHANGED, &task.origin().hash, index, device, claim.pad);
-            if claim.told == device.told {
-                return Ok(Step::Reply(response));
-            }
-            // A device that was set back has an older package than it was told of.
-            let mut plan = Plan::default();
-            let changed = DeviceRecord { told: claim.told, ..device.duplicate() };
-            plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
-            return Ok(plan.respond(response));
+        if claim.secret.suite != device.suite || claim.secret.suites != device.suites {
+            return Err(Refusal::Taken.into());
         }
-        if !self.is_rotation(claim, device) {
-            return Err(if enrolled { Refusal::Taken } else { Refusal::NotOpened }.into());
+        let response = self.grant(Code::CHANGED, &task.origin().hash, index, device, claim.pad);
+        if claim.told == device.told {
+            return Ok(Step::Reply(response));
         }
+        // A device that was set back has an older package than it was told of.
+        let mut plan = Plan::default();
+        let changed = DeviceRecord { told: claim.told, ..device.duplicate() };
+        plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
+        Ok(plan.respond(response))
+    }
+
+    fn rotate(
+        &mut self,
+        task: &mut Task,
+        claim: &Claim,
+        index: DeviceIndex,
+        device: &DeviceRecord,
+    ) -> Result<Step, Stop> {
         self.check_retired(claim)?;
         self.check_suites(claim)?;
         let mut changed = device.duplicate();
