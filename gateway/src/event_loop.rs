@@ -15,9 +15,9 @@ use sga_schema::DeviceId;
 
 use crate::accelerator::Accelerator;
 use crate::admission::Admission;
-use crate::clock::{Clock, let_gather};
+use crate::clock::Clock;
 use crate::error::Error;
-use crate::limits::{DONE_MAX, GATHER, STOP_WAIT};
+use crate::limits::{DONE_MAX, STOP_WAIT};
 use crate::socket::{Recipient, Sockets};
 use crate::store::{Completion, Store};
 
@@ -136,9 +136,6 @@ impl Shell {
             }
             if let Some(shed) = admission.take_shed(now) {
                 log::warn!("more datagrams come than can be dealt with; {shed} of unknown addresses were thrown away");
-            }
-            if admission.is_shedding(now) {
-                let_gather(GATHER);
             }
             left = self.take_in(now);
             if self.gateway.poll_deadline().is_some_and(|(at, _)| at <= now) {
