@@ -1,6 +1,6 @@
 //! The one place that reads the clocks.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sga_gateway_core::Now;
 
@@ -17,12 +17,6 @@ impl Clock {
     pub(crate) fn now(&self) -> Now {
         self.0.elapsed()
     }
-}
-
-/// Lets more come in before the next look, as network cards do under load: one system call then brings many datagrams. The only
-/// wait of the loop that is not for an event.
-pub(crate) fn let_gather(time: Duration) {
-    std::thread::park_timeout(time);
 }
 
 /// Seconds since 1970, as far as this machine knows; for names of files only.

@@ -14,11 +14,11 @@ use sga_gateway_core::{Gateway, Now};
 
 use crate::accelerator::Accelerator;
 use crate::admission::Admission;
-use crate::clock::{Clock, let_gather};
+use crate::clock::Clock;
 use crate::control::Order;
 use crate::error::Error;
 use crate::keys::Keys;
-use crate::limits::{DONE_MAX, GATHER, STOP_WAIT};
+use crate::limits::{DONE_MAX, STOP_WAIT};
 use crate::socket::{Recipient, Sockets};
 use crate::store::{Completion, Store};
 
@@ -139,9 +139,6 @@ impl Shell {
             }
             if let Some(shed) = admission.take_shed(now) {
                 log::warn!("more datagrams come than can be dealt with; {shed} of unknown addresses were thrown away");
-            }
-            if admission.is_shedding(now) {
-                let_gather(GATHER);
             }
             left = self.take_in(now);
             if self.gateway.poll_deadline().is_some_and(|(at, _)| at <= now) {

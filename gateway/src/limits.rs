@@ -11,13 +11,9 @@ pub(crate) const READ_MAX: usize = 1_024;
 /// Bytes that the system is asked to hold for a socket: a twentieth of a second of a flood of small datagrams. It may grant less.
 pub(crate) const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// Datagrams of strangers that are looked at in a second; a quarter of a second's may come at once. Others are thrown away and, like any
-/// that are lost, sent again by who means it. A tenth to a half of a core, so that there is time for those who are known.
-pub(crate) const STRANGERS_PER_S: u32 = 20_000;
-
-/// While strangers' datagrams are thrown away, how long others may gather between two looks at the sockets. Reading them one by one
-/// would take a core; this costs a known address a tenth of a millisecond.
-pub(crate) const GATHER: Duration = Duration::from_micros(100);
+/// Datagrams of strangers that are looked at in a second; a tenth of a second's may come at once. Others are thrown away and, like any
+/// that are lost, sent again by who means it. A tenth of a core, or more of a small one: time is left for those who are known.
+pub(crate) const STRANGERS_PER_S: u32 = 10_000;
 
 /// Datagrams from one known address (IP) in a hundredth of a second that go before those of strangers; more are treated like theirs.
 pub(crate) const KNOWN_PER_WINDOW: u32 = 128;

@@ -148,10 +148,11 @@ impl<R: CryptoRng> Gateway<R> {
         self.drain_events(now);
     }
 
-    /// Whether this address has shown, not long ago, that it receives: its datagrams go before those of others when there are too many.
+    /// Whether this address has shown, not long ago, that it receives, and its source is within its limits: its datagrams go before
+    /// those of others when there are too many.
     #[must_use]
     pub fn is_known(&self, now: Now, peer: SocketAddr) -> bool {
-        self.endpoint.is_verified(peer, now)
+        self.endpoint.is_verified(peer, now) && !self.limiter.is_over(now, peer)
     }
 
     /// What a request has to show: more if many have failed that came from there, or if the store is busy with strangers.

@@ -159,6 +159,12 @@ impl Limiter {
         if used_up(Kind::Guess) || used_up(Kind::Work) { Demand::Proven } else { Demand::Usual }
     }
 
+    /// Whether a source has used up what nobody else could use up for it.
+    pub(crate) fn is_over(&self, now: Now, peer: SocketAddr) -> bool {
+        let (now_us, places) = (micros(now), self.places(peer));
+        [Kind::Guess, Kind::Work].into_iter().any(|kind| self.wait_us(now_us, places, kind, true) > 0)
+    }
+
     /// How long a request of this kind has to wait, if it has to.
     pub(crate) fn wait(&self, now: Now, peer: SocketAddr, kind: Kind, proven: bool) -> Option<Duration> {
         let now_us = micros(now);
@@ -215,7 +221,9 @@ mod tests {
         assert_eq!(burst(&mut limiter, s(100), one, Kind::Work, false), 60);
         assert_eq!(limiter.wait(s(100), one, Kind::Work, false), Some(s(1)));
         assert_eq!(limiter.demand(s(100), one), Demand::Proven);
+        assert!(!limiter.is_over(s(100), one), "that may have been anybody");
         assert_eq!(burst(&mut limiter, s(100), one, Kind::Work, true), 60, "another allowance");
+        assert!(limiter.is_over(s(100), one));
         assert_eq!(burst(&mut limiter, s(110), one, Kind::Work, false), 10);
         assert_eq!(burst(&mut limiter, s(300), one, Kind::Work, false), 60, "never more");
         assert_eq!(burst(&mut limiter, s(300), one, Kind::Guess, false), 600, "another kind");

@@ -93,14 +93,17 @@ pub(crate) fn run(options: &Flood, folder: &Folder) -> Result<Value, String> {
     ));
     say(
         "flood      sent/s  sources  dropped   quiet p50    p99  flooded p50    p99  x p50  x p99  messages/s (quiet)  \
-         accelerator woken  VmRSS MiB  gateway CPU",
+         accelerator woken  VmRSS MiB  gateway CPU  others' CPU quiet, flooded",
     );
     let mut rows = Vec::new();
     for &variant in &options.variants {
         let quiet = measure(&mut drive, pid, time)?;
         let (woken, dropped) = (procfs::wakes(pid, ACCELERATOR)?, procfs::dropped(gateway.address.port())?);
         let flooding = Flooding::start(options, folder, gateway.address, variant, time)?;
+        let flood_pid = flooding.server.pid();
+        let before = procfs::cpu(flood_pid)?;
         let flooded = measure(&mut drive, pid, time)?;
+        let flood_share = (procfs::cpu(flood_pid)?.saturating_sub(before)).as_secs_f64() / options.seconds;
         let memory = procfs::memory(pid)?;
         let sent = flooding.end()?;
         let woken = procfs::wakes(pid, ACCELERATOR)? - woken;
@@ -109,7 +112,7 @@ pub(crate) fn run(options: &Flood, folder: &Folder) -> Result<Value, String> {
         let times = |flooded: f64, quiet: f64| if quiet > 0.0 { flooded / quiet } else { 0.0 };
         let (p50, p99) = (times(flooded.p50_ms, quiet.p50_ms), times(flooded.p99_ms, quiet.p99_ms));
         say(&format!(
-            "{:<9} {per_s:>7.0} {:>8} {dropped:>8} {:>11.3} {:>6.3} {:>12.3} {:>6.3} {p50:>6.2} {p99:>6.2} {:>11.0} ({:>5.0}) {woken:>18} {:>10.1} {:>9.0} %",
+            "{:<9} {per_s:>7.0} {:>8} {dropped:>8} {:>11.3} {:>6.3} {:>12.3} {:>6.3} {p50:>6.2} {p99:>6.2} {:>11.0} ({:>5.0}) {woken:>18} {:>10.1} {:>9.0} % {:>14.0} % {:>7.0} %",
             variant.name(),
             sent["sources"],
             quiet.p50_ms,
@@ -120,6 +123,9 @@ pub(crate) fn run(options: &Flood, folder: &Folder) -> Result<Value, String> {
             quiet.per_s,
             mib(memory.now),
             flooded.server_share * 100.0,
+            quiet.others_share * 100.0,
+            // The flood itself is no stranger to the machine: it takes a core.
+            (flooded.others_share - flood_share) * 100.0,
         ));
         rows.push(json!({
             "variant": variant.name(),
@@ -129,6 +135,7 @@ pub(crate) fn run(options: &Flood, folder: &Folder) -> Result<Value, String> {
             "dropped": dropped,
             "quiet": quiet.json(),
             "flooded": flooded.json(),
+            "flood_cpu": flood_share,
             "p50_ratio": p50,
             "p99_ratio": p99,
             "accelerator_woken": woken,

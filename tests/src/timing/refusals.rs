@@ -254,3 +254,28 @@ impl Bench {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn every_question_is_asked_of_both_classes() {
+        for question in [
+            Question::Inviter,
+            Question::Name,
+            Question::NameBare,
+            Question::NameRotated,
+            Question::Ticket,
+            Question::HalfHandle,
+            Question::MessageHandle,
+        ] {
+            let mut rng = ChaCha12Rng::from_seed([1; 32]);
+            let mut sampler = Sampler { each: 8, rng: ChaCha12Rng::from_seed([2; 32]) };
+            let samples = Bench::new().run(question, &mut rng, &mut sampler);
+            assert!(samples.iter().all(|times| times.len() == 8), "{question:?}");
+        }
+    }
+}
