@@ -6,7 +6,7 @@ use crate::field::array_message;
 use crate::limits::{CIPHERTEXT_LEN_MAX, SEQUENCE_MAX};
 use crate::{DeviceId, Handle, Suite};
 
-/// Numbers of item kinds (§4). Those above 7 are reserved (§9).
+/// Numbers of item kinds (§4). Those above 9 are reserved (§9).
 pub mod kind {
     /// Was an invitation and is void; its body is an empty array. The number stays taken.
     pub const VOID: u32 = 0;
@@ -24,6 +24,10 @@ pub mod kind {
     pub const MESSAGE: u32 = 6;
     /// This device's messages that nobody fetched are gone: an [`ExpiredItem`](crate::ExpiredItem).
     pub const EXPIRED: u32 = 7;
+    /// The gateway has another key pair: a [`Package`](crate::Package), as GET `/register` has it now.
+    pub const PACKAGE: u32 = 8;
+    /// A session is over: an [`EndedItem`](crate::EndedItem).
+    pub const ENDED: u32 = 9;
 }
 
 array_message! {
@@ -141,4 +145,20 @@ array_message! {
         /// The last that is gone.
         sequence: u32,
     } | |item| item.run > 0 && item.sequence <= SEQUENCE_MAX
+}
+
+array_message! {
+    /// Item 9: `[handle bstr4, reason]` (§4). The gateway does not have the session any more.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    EndedItem {
+        /// The receiver's leg.
+        handle: Handle,
+        /// 1: the operator has revoked one of its ends. Other numbers have no meaning yet, and end the session too.
+        reason: u32,
+    } | |item| item.reason > 0
+}
+
+impl EndedItem {
+    /// The operator has revoked an end.
+    pub const REVOKED: u32 = 1;
 }

@@ -15,10 +15,13 @@ mod inbox;
 mod items;
 pub mod limits;
 mod negotiate;
+pub mod padding;
 mod register;
 mod types;
 
-pub use bodies::{AgreedItem, ExpiredItem, InvitationItem, KeyItem, MessageItem, NotAgreedItem, WantedItem, kind};
+pub use bodies::{
+    AgreedItem, EndedItem, ExpiredItem, InvitationItem, KeyItem, MessageItem, NotAgreedItem, WantedItem, kind,
+};
 pub use codec::{EncodeError, Message, SchemaError, decode, encode, encoded_len};
 pub use exchange::{B6Secret, BRefusal, Confirmation, Half, HalfClassic, HalfCompact, MessagePost, MsgPost, Wanted};
 pub use inbox::{Ack, AckSecret, Attach, AttachSecret, Inbox, InboxSecret, NextAttach};

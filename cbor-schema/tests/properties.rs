@@ -142,6 +142,7 @@ proptest! {
             round_trip(&MessageItem { handle, run, sequence, ciphertext: sealed, salt }, &mut Vec::new());
         }
         round_trip(&ExpiredItem { handle, run, sequence }, &mut Vec::new());
+        round_trip(&EndedItem { handle, reason: run }, &mut Vec::new());
     }
 
     #[test]

@@ -356,14 +356,15 @@ fn items_are_what_was_written() {
     for next in [None, Some(next())] {
         let bytes = inbox(next);
         let secret: InboxSecret<'_> = decode(&bytes).unwrap();
-        assert_eq!((secret.next, secret.items.len(), secret.items.is_empty()), (next, 11, false));
+        assert_eq!((secret.next, secret.items.len(), secret.items.is_empty()), (next, 13, false));
         let items: Vec<Item<'_>> = secret.items.iter().collect();
-        assert_eq!(items.len(), 11);
+        assert_eq!(items.len(), 13);
         assert_eq!((items[0].number, items[0].kind, items[9].number), (20, kind::INVITATION, 47));
         assert!(decode::<InvitationItem>(items[0].body).is_ok());
         assert!(decode::<ExpiredItem>(items[6].body).is_ok());
-        assert_eq!(items[8].body, [0x61, b'a']);
-        assert_eq!((items[10].kind, items[10].body), (kind::VOID, &[0x80][..]));
+        assert!(decode::<EndedItem>(items[8].body).is_ok());
+        assert_eq!(items[10].body, [0x61, b'a']);
+        assert_eq!((items[12].kind, items[12].body), (kind::VOID, &[0x80][..]));
     }
 }
 

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use crate::Now;
 use crate::config::Config;
 use crate::expiry::ExpiryMap;
+use crate::limits::MAX_EXPIRED_AT_ONCE;
 
 /// A message as its sender numbers it.
 pub(crate) type Key = (SocketAddr, u16);
@@ -78,6 +79,8 @@ impl Dedup {
             log::debug!("dedup full: forgetting {oldest:?}, answered, evictable since {time:?}");
             self.remove(&oldest);
         }
+        // It may have expired and not have been collected.
+        self.remove(&key);
         let entry = Entry { done: Done::Pending { acked: false }, owner, evictable: None };
         self.entries.insert(key, now + config.exchange_lifetime, entry);
         self.peers.entry(key.0).or_default().count += 1;
@@ -106,7 +109,8 @@ impl Dedup {
 
     /// Drops what has outlived EXCHANGE_LIFETIME.
     pub(crate) fn expire(&mut self, now: Now) {
-        while let Some((key, entry)) = self.entries.pop_expired(now) {
+        for _ in 0..MAX_EXPIRED_AT_ONCE {
+            let Some((key, entry)) = self.entries.pop_expired(now) else { return };
             self.forget(key, &entry);
         }
     }

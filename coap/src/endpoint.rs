@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::dedup::Dedup;
 use crate::echo::Echo;
 use crate::event::{Event, ExchangeError, ExchangeId, GoneReason, RequestId};
+use crate::limits;
 use crate::message::Response;
 use crate::observers::Observers;
 use crate::outgoing::{Due, Outgoing, Purpose};
@@ -50,6 +51,19 @@ pub struct Usage {
     pub exchanges: usize,
     /// Timers set.
     pub timers: usize,
+}
+
+/// What a request has to show before anything is done for it: less for peers that are welcome, more under attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Demand {
+    /// What [`Config::needs_verified_address`] says.
+    #[default]
+    Usual,
+    /// That its address receives, shown now or not long ago.
+    Verified,
+    /// That its address receives, shown by this very request. What comes from a forged address cannot show it, not even if the
+    /// address has.
+    Proven,
 }
 
 /// Why the endpoint wants to be woken.
@@ -135,6 +149,8 @@ pub struct Endpoint<R> {
     last_id: u64,
     /// The last time that was given, for calls that are given none.
     pub(crate) latest: Now,
+    /// Of the datagram in hand.
+    pub(crate) demand: Demand,
 }
 
 impl<R: Rng> Endpoint<R> {
@@ -158,11 +174,18 @@ impl<R: Rng> Endpoint<R> {
             transmits: VecDeque::new(),
             last_id: 0,
             latest: Now::ZERO,
+            demand: Demand::Usual,
         }
     }
 
     /// Takes a datagram. Never fails; what is dropped says why in the log.
     pub fn handle_datagram(&mut self, now: Now, peer: SocketAddr, bytes: &[u8]) {
+        self.handle_demanding(now, peer, bytes, Demand::Usual);
+    }
+
+    /// The same, with more asked of requests other than GET: those that do not show it are answered with an Echo value.
+    pub fn handle_demanding(&mut self, now: Now, peer: SocketAddr, bytes: &[u8], demand: Demand) {
+        self.demand = demand;
         self.latest = now;
         if peer.port() == 0 || peer.ip().is_unspecified() || peer.ip().is_multicast() {
             log::debug!("{peer}: dropped, no one can be answered there");
@@ -267,10 +290,11 @@ impl<R: Rng> Endpoint<R> {
         self.timers.first().copied().into_iter().chain(expiry).min()
     }
 
-    /// Does all that is due at `now`.
+    /// Does what is due at `now`, as much as one call may do: what is left makes [`Endpoint::poll_deadline`] lie in the past.
     pub fn handle_timeout(&mut self, now: Now) {
         self.latest = now;
-        while let Some(&(time, deadline)) = self.timers.first().filter(|(time, _)| *time <= now) {
+        for _ in 0..limits::MAX_TIMERS_AT_ONCE {
+            let Some(&(time, deadline)) = self.timers.first().filter(|(time, _)| *time <= now) else { break };
             self.timers.remove(&(time, deadline));
             match deadline {
                 Deadline::Retransmit { peer, mid } => self.retransmit(now, peer, mid),
@@ -289,8 +313,9 @@ impl<R: Rng> Endpoint<R> {
         self.uploads.expire(now);
         self.snapshots.expire(now);
         self.echo.expire(now);
-        while self.client.seen.pop_expired(now).is_some() {}
-        while let Some((peer, token)) = self.observers.pop_idle(now, &self.config) {
+        self.client.seen.drop_expired(now, |_, _| {});
+        for _ in 0..limits::MAX_TIMERS_AT_ONCE {
+            let Some((peer, token)) = self.observers.pop_idle(now, &self.config) else { break };
             self.events.push_back(Event::ObserverIdle { peer, token });
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Now;
+use crate::limits::MAX_EXPIRED_AT_ONCE;
 
 /// A map with a time for each entry and an index by that time. Ordered throughout, so that runs repeat exactly.
 #[derive(Debug)]
@@ -68,6 +69,14 @@ impl<K: Ord + Clone, V> ExpiryMap<K, V> {
             return None;
         }
         self.pop_oldest()
+    }
+
+    /// Takes out what has expired, as much as one call may.
+    pub(crate) fn drop_expired(&mut self, now: Now, mut dropped: impl FnMut(K, V)) {
+        for _ in 0..MAX_EXPIRED_AT_ONCE {
+            let Some((key, value)) = self.pop_expired(now) else { return };
+            dropped(key, value);
+        }
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Now> {

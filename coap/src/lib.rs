@@ -40,7 +40,7 @@ mod wire;
 pub use block::BlockValue;
 pub use code::Code;
 pub use config::Config;
-pub use endpoint::{Deadline, Endpoint, NotifyError, RequestError, Transmit, Usage};
+pub use endpoint::{Deadline, Demand, Endpoint, NotifyError, RequestError, Transmit, Usage};
 pub use event::{Event, ExchangeError, ExchangeId, GoneReason, NotificationId, RequestId};
 pub use message::{CONTENT_FORMAT_PROBLEM, IncomingRequest, IncomingResponse, Request, Response};
 pub use option::number as option_number;

@@ -71,6 +71,12 @@ pub const ECHO_MID_WINDOW: u16 = 32;
 /// What an unverified address may be sent, as a multiple of what it sent (RFC 9000 §8.1, RFC 9175 §2.4).
 pub const AMPLIFICATION: usize = 3;
 
+/// Timers that one call of `handle_timeout` does, and entries of each table that it lets expire; the rest is for the next call.
+/// A hundred microseconds or so, after which whoever waits has its turn.
+pub const MAX_TIMERS_AT_ONCE: usize = 256;
+/// See [`MAX_TIMERS_AT_ONCE`].
+pub const MAX_EXPIRED_AT_ONCE: usize = 256;
+
 /// Peers for which the last message ID used is remembered; the oldest makes room and would start at a random one.
 pub const MAX_MID_PEERS: usize = 65_536;
 

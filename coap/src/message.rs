@@ -44,6 +44,8 @@ pub struct IncomingRequest {
     pub payload: Vec<u8>,
     /// Whether the address has shown that it receives what is sent to it.
     pub verified: bool,
+    /// Whether this very request has shown it, by an Echo value of its own (of its first block, where there were several).
+    pub proven: bool,
     /// The block size that the client asks for in the answer, as an exponent.
     pub block2_szx: Option<u8>,
     /// Bytes of the datagram (of the last one, where there were several).

@@ -154,6 +154,6 @@ impl Outgoing {
     }
 
     pub(crate) fn expire(&mut self, now: Now) {
-        while self.mids.pop_expired(now).is_some() {}
+        self.mids.drop_expired(now, |_, _| {});
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct ReplyTo {
     pub(crate) registers: bool,
     /// The request must not run twice.
     pub(crate) protect: bool,
+    /// The request, or its first block, brought an Echo value.
+    pub(crate) proven: bool,
     /// The timer that is set for it.
     pub(crate) due: (Now, Deadline),
 }
@@ -66,6 +68,7 @@ impl ReplyTo {
             etags: Vec::new(),
             registers: false,
             protect: !message.code.is_safe(),
+            proven: false,
             due: (Now::MAX, Deadline::Expiry),
         }
     }

@@ -8,7 +8,7 @@ use crate::Now;
 use crate::block::BlockValue;
 use crate::code::Code;
 use crate::dedup::Done;
-use crate::endpoint::{Deadline, Endpoint};
+use crate::endpoint::{Deadline, Demand, Endpoint};
 use crate::event::{Event, GoneReason, RequestId};
 use crate::limits;
 use crate::message::{IncomingRequest, Response};
@@ -48,9 +48,17 @@ impl<R: Rng> Endpoint<R> {
         let starts = block1.is_none_or(|block| block.num == 0);
         let late = !proven && self.echo.predates(now, peer, message.mid);
         let verified = self.echo.is_verified(now, peer) && !late;
-        if starts && !verified && (self.config.needs_verified_address)(message.code, &resource.path) {
+        let lacking = match self.demand {
+            _ if message.code == Code::GET => false,
+            Demand::Proven => !proven,
+            Demand::Verified => !verified,
+            Demand::Usual => false,
+        };
+        let needs = (self.config.needs_verified_address)(message.code, &resource.path);
+        if starts && (lacking || needs && !verified) {
             return self.reply_with_echo(now, &to);
         }
+        to.proven = proven;
         to.owner = self.next_id();
         if self.is_full(peer) || !self.dedup.admit(now, (peer, message.mid), to.owner, &self.config) {
             log::debug!("{peer}: no room for another request");
@@ -154,11 +162,12 @@ impl<R: Rng> Endpoint<R> {
             self.uploads.remove_key(&key);
             Step::TooLarge
         } else {
-            self.uploads.take(now, &key, block, (&message.payload, format), &self.config)
+            self.uploads.take(now, &key, block, (&message.payload, format, to.proven), &self.config)
         };
         to.block1 = Some(BlockValue { szx: block.szx.min(self.config.block_szx_max), ..block });
         let answer = match step {
-            Step::Complete { body, content_format } => {
+            Step::Complete { body, content_format, proven } => {
+                to.proven = proven;
                 return self.pass_on(now, to, message, (body, content_format));
             }
             Step::Continue => Response::new(Code::CONTINUE),
@@ -217,6 +226,7 @@ impl<R: Rng> Endpoint<R> {
             if_none_match: message.value(number::IF_NONE_MATCH).is_some(),
             payload,
             verified: self.echo.is_verified(now, to.peer),
+            proven: to.proven,
             block2_szx: to.block2.map(|block| block.szx),
             datagram_len: to.datagram_len,
             confirmable: to.confirmable,

@@ -109,8 +109,7 @@ impl Snapshots {
     }
 
     pub(crate) fn expire(&mut self, now: Now) {
-        while let Some((_, response)) = self.table.pop_expired(now) {
-            self.bytes -= response.payload.len();
-        }
+        let bytes = &mut self.bytes;
+        self.table.drop_expired(now, |_, response| *bytes -= response.payload.len());
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct UploadKey {
 struct Upload {
     body: Vec<u8>,
     content_format: Option<u16>,
+    /// Its first block brought an Echo value.
+    proven: bool,
 }
 
 /// What a block led to.
@@ -30,7 +32,7 @@ pub(crate) enum Step {
     /// Taken; more are expected.
     Continue,
     /// That was the last.
-    Complete { body: Vec<u8>, content_format: Option<u16> },
+    Complete { body: Vec<u8>, content_format: Option<u16>, proven: bool },
     /// Size 7, or a block of the wrong size: 4.00.
     WrongSize,
     /// Not the block that comes next: 4.08.
@@ -62,7 +64,7 @@ impl Uploads {
         now: Now,
         key: &UploadKey,
         block: BlockValue,
-        (payload, content_format): (&[u8], Option<u16>),
+        (payload, content_format, proven): (&[u8], Option<u16>, bool),
         config: &Config,
     ) -> Step {
         self.expire(now);
@@ -78,9 +80,9 @@ impl Uploads {
         if offset == 0 {
             self.remove(key);
             if !block.more {
-                return Step::Complete { body: payload.to_vec(), content_format };
+                return Step::Complete { body: payload.to_vec(), content_format, proven };
             }
-            return self.start(now, key, payload, content_format, config);
+            return self.start(now, key, (payload, content_format, proven), config);
         }
         let Some(upload) = self.table.get_mut(key) else {
             return Step::Gap;
@@ -103,7 +105,7 @@ impl Uploads {
             return Step::Continue;
         }
         match self.remove(key) {
-            Some(Upload { body, content_format }) => Step::Complete { body, content_format },
+            Some(Upload { body, content_format, proven }) => Step::Complete { body, content_format, proven },
             None => Step::Gap,
         }
     }
@@ -112,8 +114,7 @@ impl Uploads {
         &mut self,
         now: Now,
         key: &UploadKey,
-        payload: &[u8],
-        content_format: Option<u16>,
+        (payload, content_format, proven): (&[u8], Option<u16>, bool),
         config: &Config,
     ) -> Step {
         let first = UploadKey { peer: key.peer, resource: Resource::first(), tags: Vec::new() };
@@ -129,7 +130,7 @@ impl Uploads {
             return Step::Full;
         }
         self.bytes += payload.len();
-        let upload = Upload { body: payload.to_vec(), content_format };
+        let upload = Upload { body: payload.to_vec(), content_format, proven };
         self.table.insert(key.clone(), now + limits::UPLOAD_LIFETIME, upload);
         Step::Continue
     }
@@ -149,9 +150,10 @@ impl Uploads {
     }
 
     pub(crate) fn expire(&mut self, now: Now) {
-        while let Some((key, upload)) = self.table.pop_expired(now) {
+        let bytes = &mut self.bytes;
+        self.table.drop_expired(now, |key, upload| {
             log::debug!("{}: upload of {} bytes expired", key.peer, upload.body.len());
-            self.bytes -= upload.body.len();
-        }
+            *bytes -= upload.body.len();
+        });
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 mod common;
 use common::*;
-use sga_coap::{Code, Config, Event, Request, Response};
+use sga_coap::{Code, Config, Demand, Event, Request, Response};
 
 #[test]
 fn guarded_paths_ask_for_echo_and_keep_nothing() {
@@ -136,4 +136,39 @@ fn a_client_answers_echo_more_than_once_but_not_for_ever() {
         _ => None,
     });
     assert_eq!(told, Some(Code::UNAUTHORIZED));
+}
+
+/// What is asked of a peer may be more than the path asks: that it receives, or that this very request shows it.
+#[test]
+fn an_application_may_demand_more() {
+    let mut s = server();
+    let post = |mid| raw(CON, Code::POST, mid).at("r").body(&[1; 40]);
+    s.handle_demanding(ms(0), addr(9), &post(1).bytes(), Demand::Verified);
+    let echo = one(sent(&mut s)).get(252).unwrap().to_vec();
+    assert!(events(&mut s).is_empty());
+    s.handle_demanding(ms(0), addr(9), &post(2).opt(252, &echo).bytes(), Demand::Verified);
+    let first = request(&mut s);
+    assert!(first.verified && first.proven);
+    s.handle_demanding(ms(0), addr(9), &post(40).bytes(), Demand::Verified);
+    let second = request(&mut s);
+    assert!(second.verified && !second.proven, "the address has shown it, this request has not");
+    s.handle_demanding(ms(0), addr(9), &post(41).bytes(), Demand::Proven);
+    assert_eq!(one(sent(&mut s)).code, Code::UNAUTHORIZED);
+    s.handle_demanding(ms(0), addr(9), &post(42).opt(252, &echo).bytes(), Demand::Proven);
+    assert!(request(&mut s).proven);
+    s.handle_demanding(ms(0), addr(9), &raw(CON, Code::GET, 43).at("r").bytes(), Demand::Proven);
+    assert!(!request(&mut s).proven, "what anyone may know costs nothing");
+}
+
+#[test]
+fn an_upload_shows_it_with_its_first_block() {
+    let mut s = server();
+    let put = |mid, num, more| raw(CON, Code::PUT, mid).at("r").opt(27, &block(num, more, 0)).body(&[1; 16]);
+    s.handle_demanding(ms(0), addr(9), &put(1, 0, true).bytes(), Demand::Proven);
+    let echo = one(sent(&mut s)).get(252).unwrap().to_vec();
+    s.handle_demanding(ms(0), addr(9), &put(2, 0, true).opt(252, &echo).bytes(), Demand::Proven);
+    assert_eq!(one(sent(&mut s)).code, Code::CONTINUE);
+    s.handle_demanding(ms(0), addr(9), &put(3, 1, false).bytes(), Demand::Proven);
+    let request = request(&mut s);
+    assert!(request.proven && request.payload.len() == 32);
 }

@@ -82,3 +82,35 @@ fn bodies_of_one_peer_kept_for_their_later_blocks() {
     assert_eq!(reply.payload, (16..32).collect::<Vec<u8>>());
     assert_eq!(s.usage().snapshots, limits::MAX_SNAPSHOTS_PER_PEER);
 }
+
+/// A call does so much; what is left is due at once.
+#[test]
+fn one_call_does_so_many_timers() {
+    let mut s = server();
+    let count = limits::MAX_TIMERS_AT_ONCE + 10;
+    for n in 0..count {
+        let peer = SocketAddr::from(([203, 0, 113, (n >> 6) as u8], 1 + (n & 63) as u16));
+        s.handle_datagram(ms(0), peer, &raw(CON, Code::POST, 1).at("r").bytes());
+    }
+    let late = ms(500);
+    s.handle_timeout(late);
+    assert_eq!(std::iter::from_fn(|| s.poll_transmit()).count(), limits::MAX_TIMERS_AT_ONCE, "empty ACKs");
+    assert!(s.poll_deadline().is_some_and(|(at, _)| at <= late), "the rest is due");
+    s.handle_timeout(late);
+    assert_eq!(std::iter::from_fn(|| s.poll_transmit()).count(), 10);
+}
+
+#[test]
+fn one_call_lets_so_many_entries_expire() {
+    let mut s = server();
+    let count = limits::MAX_EXPIRED_AT_ONCE + 10;
+    for n in 0..count {
+        let peer = SocketAddr::from(([203, 0, 113, (n >> 6) as u8], 1 + (n & 63) as u16));
+        s.mark_verified(peer, ms(0));
+    }
+    let late = ms(0) + Config::default().verified_lifetime;
+    s.handle_timeout(late);
+    assert_eq!(s.usage().verified, 10);
+    s.handle_timeout(late);
+    assert_eq!(s.usage().verified, 0);
+}

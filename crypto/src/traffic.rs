@@ -4,7 +4,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::aead::{KEY_LEN_MAX, NONCE_LEN_MAX};
 use crate::context::{Buffer, Part, array, ctx};
-use crate::hash::kdf;
+use crate::hash::{kdf, keyed_hash8};
 use crate::{Aead, CryptoError, Secret};
 
 /// Key and IV of one direction of one run.
@@ -76,6 +76,13 @@ impl TrafficKey {
     #[must_use]
     pub const fn duplicate(&self) -> Self {
         Self { aead: self.aead, okm: self.okm }
+    }
+
+    /// What a padded text ends with, so that the receiver knows it for one: `f8(key ‖ IV, ctx("padded", run, sequence))`. Nobody else
+    /// can make a text that ends like that.
+    #[must_use]
+    pub fn padding_mark(&self, run: u32, sequence: u32) -> [u8; 8] {
+        keyed_hash8(self.expose(), ctx("padded", &[Part::Uint(run), Part::Uint(sequence)]))
     }
 
     /// IV ⊕ sequence, right-aligned.

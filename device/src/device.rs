@@ -29,6 +29,8 @@ pub struct Device<const PEERS: usize> {
     /// A text went before an acknowledgement, which goes before the next one. In memory only.
     pub(crate) owes_ack: bool,
     pub(crate) counters: Counters,
+    /// What is sealed is padded to sizes that say nothing. In memory only.
+    pub(crate) pad: bool,
     /// Where the search for due requests starts, so that no peer starves another.
     pub(crate) turn: usize,
 }
@@ -61,7 +63,8 @@ impl<const PEERS: usize> Device<PEERS> {
             return Err(DeviceError::SuiteNotOwn);
         }
         let allowed = [None; crate::limits::ALLOWED_MAX];
-        let identity = Identity { id, registered_key, suite, suites, accept, allowed, pin: None, enrolment: None };
+        let identity =
+            Identity { id, registered_key, suite, suites, accept, allowed, pin: None, enrolment: None, next_key: None };
         Ok(Self::from_parts(identity, Home::new()))
     }
 
@@ -76,6 +79,7 @@ impl<const PEERS: usize> Device<PEERS> {
             unsaved: true,
             owes_ack: false,
             counters: Counters::default(),
+            pad: false,
             turn: 0,
         }
     }

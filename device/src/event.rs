@@ -13,6 +13,13 @@ pub enum Event<'a> {
         /// Whether a pin was there before.
         pinned: bool,
     },
+    /// The gateway has rotated its key pair, and says so in the inbox: this is the pin from now on.
+    PackageChanged {
+        /// The new pin.
+        pin: [u8; 16],
+    },
+    /// The new k_d is in force; the old one is gone.
+    KeyRotated,
     /// The gateway has this device's key.
     Registered,
     /// The inbox is open.
@@ -36,6 +43,14 @@ pub enum Event<'a> {
         /// With whom.
         peer: DeviceId,
     },
+    /// The gateway has ended the session with this peer, and says so in the inbox. A text in flight was reported as
+    /// [`Failure::TextLost`]; a new session is the application's to ask for.
+    SessionEnded {
+        /// With whom.
+        peer: DeviceId,
+        /// The operator has revoked the peer (or had revoked this device).
+        revoked: bool,
+    },
     /// A Half for this run is due.
     RunStarted {
         /// With whom.
@@ -49,6 +64,19 @@ pub enum Event<'a> {
         peer: DeviceId,
         /// Which run.
         run: u32,
+    },
+    /// The peer's message 0 of a run does not open, though this end has the keys of that run: the two have made different keys. The
+    /// pair secrets differ, or only one end has one, or somebody is in the middle (a gateway that does not follow the protocol; after
+    /// its store was set back also one that does). No text was sealed under that run, and none is.
+    NotConfirmed {
+        /// With whom.
+        peer: DeviceId,
+        /// Which run.
+        run: u32,
+        /// Whether this end holds a pair secret for the peer.
+        paired: bool,
+        /// Another run is tried. If not, nothing more happens before either application asks for it.
+        again: bool,
     },
     /// A text, opened once and never again.
     Text {
@@ -165,7 +193,8 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The package does not match the pin.
+    /// The package does not match the pin, and the gateway does not know the pinned one any more: it is another gateway, or it has
+    /// rotated its key pair while this device was not there.
     PinMismatch,
     /// The package is not one that this device can use.
     PackageUnusable,

@@ -10,6 +10,8 @@ pub(crate) struct Identity {
     pub(crate) id: DeviceId,
     /// k_d.
     pub(crate) registered_key: Secret<32>,
+    /// The k_d that is to take its place. Which of both is in force at the gateway is not known before its answer.
+    pub(crate) next_key: Option<Secret<32>>,
     /// x.
     pub(crate) suite: Suite,
     pub(crate) suites: SuiteSet,
@@ -73,6 +75,8 @@ pub(crate) struct Home {
     pub(crate) request_reserved: bool,
     /// Attaches refused since the last that succeeded.
     pub(crate) strikes: u8,
+    /// The gateway shows another package than the pinned one: it may have rotated its key pair and take the old one for a while.
+    pub(crate) other_package: bool,
     /// An item waits for something else; an attach brings it again.
     pub(crate) inbox_blocked: bool,
 }
@@ -93,6 +97,7 @@ impl Home {
             attach_reserved: false,
             request_reserved: false,
             strikes: 0,
+            other_package: false,
             inbox_blocked: false,
         }
     }

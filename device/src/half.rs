@@ -68,7 +68,7 @@ pub(crate) enum Made {
 }
 
 /// Opens B6 and makes the keys of the run.
-pub(crate) fn make_keys(package: &Package, slot: &Slot, run: u32, sealed: &[u8]) -> Made {
+pub(crate) fn make_keys(package: &Package, slot: &Slot, run: u32, sealed: &[u8], pad: bool) -> Made {
     let Some(agreement) = &slot.agreement else { return Made::NotOpened };
     let Some(half) =
         slot.opening.as_ref().filter(|opening| opening.run == run).and_then(|opening| opening.half.as_ref())
@@ -79,7 +79,8 @@ pub(crate) fn make_keys(package: &Package, slot: &Slot, run: u32, sealed: &[u8])
     let key = steps::b6(aead(agreement.suite), &agreement.temporary_key, &agreement.th_a, run, role.id());
     let mut scratch = [0; B6_LEN_MAX];
     let Some(secret) = open::<B6Secret<'_>>(key, sealed, &mut scratch) else { return Made::NotOpened };
-    verify(package, slot, agreement, half, run, &secret).map_or(Made::Refused, Made::Keys)
+    let made = verify(package, slot, agreement, half, run, &secret);
+    made.map_or(Made::Refused, |run| Made::Keys(Run { pads_confirmation: pad, ..run }))
 }
 
 fn verify(
@@ -118,6 +119,8 @@ fn verify(
         established: false,
         failed_openings: 0,
         comparison_code: steps::comparison_code(&root),
+        superseded: false,
+        pads_confirmation: false,
         life: None,
         strikes: 0,
         parked: false,

@@ -4,10 +4,11 @@
 use core::ops::Range;
 
 use minicbor::Decoder;
-use sga_schema::{ExpiredItem, kind};
+use sga_schema::{EndedItem, ExpiredItem, kind};
 
 use crate::device::Device;
 use crate::event::Event;
+use crate::session::Slot;
 use crate::status::count;
 
 /// What became of an item.
@@ -100,11 +101,24 @@ impl<const PEERS: usize> Device<PEERS> {
             kind::KEY => self.on_key(body, sink),
             kind::MESSAGE => self.on_message(body, sink),
             kind::EXPIRED => self.on_expired(body, sink),
+            kind::PACKAGE => self.on_new_package(body, sink),
+            kind::ENDED => self.on_ended(body, sink),
             _ => {
                 count(&mut self.counters.unknown_kinds);
                 Dealt::Done
             }
         }
+    }
+
+    /// The gateway does not have the session any more.
+    fn on_ended(&mut self, body: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Dealt {
+        let Ok(EndedItem { handle, reason }) = sga_schema::decode(body) else { return Dealt::Malformed };
+        let is_of = |slot: &&mut Slot| slot.agreement.as_ref().is_some_and(|agreement| agreement.handle == handle);
+        let Some(slot) = self.slots.iter_mut().flatten().find(is_of) else { return Dealt::Unknown };
+        let peer = slot.peer;
+        slot.drop_session(sink);
+        sink(Event::SessionEnded { peer, revoked: reason == EndedItem::REVOKED });
+        Dealt::Done
     }
 
     fn on_expired(&mut self, body: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Dealt {

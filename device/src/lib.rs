@@ -42,7 +42,9 @@ mod verbs;
 pub use device::Device;
 pub use error::{DeviceError, SnapshotError};
 pub use event::{Event, Failure, Refusal, Step};
-pub use limits::{ALLOWED_MAX, ENROLMENT_LEN_MAX, REQUEST_LEN_MAX, RUNS_PER_PEER_MAX, snapshot_len_max};
+pub use limits::{
+    ALLOWED_MAX, ENROLMENT_LEN_MAX, REQUEST_LEN_MAX, RUNS_PER_PEER_MAX, sealed_len_max, snapshot_len_max,
+};
 pub use request::{Handled, Method, Outgoing, RequestKind, StoredText};
 pub use sga_crypto::Secret;
 pub use sga_schema::{Accept, DeviceId, Role, Suite, SuiteSet};

@@ -10,7 +10,7 @@ pub const ALLOWED_MAX: usize = 16;
 pub const RUNS_PER_PEER_MAX: usize = 3;
 
 /// Enough for any request that [`crate::Device::poll_request`] writes, in every profile: the largest is a classic3072
-/// Half (two elements, two masked seeds, tags). What [`crate::Device::send`] writes needs the text and 64 bytes.
+/// Half (two elements, two masked seeds, tags). What [`crate::Device::send`] writes needs [`sealed_len_max`].
 pub const REQUEST_LEN_MAX: usize = 1_280;
 
 /// Bytes that a message payload needs beside its text: array, handle, run, sequence, lengths, tags.
@@ -30,6 +30,16 @@ pub(crate) const RUN_SKIP_MAX: u32 = 1_024;
 
 /// Times that one request may be refused by bare codes before it rests until the application asks again.
 pub(crate) const STRIKES_MAX: u8 = 3;
+
+/// Runs in a row whose message 0 does not open before no further one is opened until the application asks again.
+pub(crate) const UNCONFIRMED_MAX: u8 = 2;
+
+/// Bytes that [`crate::Device::send`] needs for a text of so many bytes, padded or not.
+#[must_use]
+pub const fn sealed_len_max(text_len: usize) -> usize {
+    let padded = sga_schema::padding::text_len(text_len);
+    MESSAGE_OVERHEAD_MAX + if let Some(padded) = padded { padded } else { text_len }
+}
 
 /// Most bytes of a snapshot of a device with room for this many peers.
 #[must_use]

@@ -10,15 +10,15 @@ use crate::device::Device;
 use crate::error::SnapshotError;
 use crate::gateway_side::{Home, Identity, Package};
 use crate::session::{Agreement, Negotiation, Reply, Runs, Slot};
-use crate::snapshot::{SNAPSHOT_VERSION, SNAPSHOT_VERSION_1, stage};
+use crate::snapshot::{SNAPSHOT_VERSION, SNAPSHOT_VERSION_1, SNAPSHOT_VERSION_2, run_flag, stage};
 use crate::traffic::{Outbox, Run};
 
 type Read<T> = Result<T, SnapshotError>;
 
 impl<const PEERS: usize> Device<PEERS> {
     /// The device whose snapshot this is, after a restart. An attach is due if it was registered (with Observe, unless
-    /// [`Self::attach`] says otherwise). The snapshot may be an older one: 8 bytes of `rng`, drawn here and kept in memory only,
-    /// go into all that is sealed under its keys from now on (`docs/protocol.md` §6, "Lives").
+    /// [`Self::attach`] says otherwise). The snapshot may be an older one: 8 bytes of `rng` for each peer, drawn here and kept in memory
+    /// only, go into all that is sealed under its keys from now on (`docs/protocol.md` §6, "Lives").
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -26,12 +26,10 @@ impl<const PEERS: usize> Device<PEERS> {
         let mut r = Reader::new(buf);
         r.array(5)?;
         let version = r.uint()?;
-        if !matches!(version, SNAPSHOT_VERSION | SNAPSHOT_VERSION_1) {
+        if !matches!(version, SNAPSHOT_VERSION | SNAPSHOT_VERSION_2 | SNAPSHOT_VERSION_1) {
             return Err(SnapshotError::Version);
         }
-        let mut salt = [0; 8];
-        rng.fill_bytes(&mut salt);
-        let mut device = Self::from_parts(read_identity(&mut r)?, read_home(&mut r)?);
+        let mut device = Self::from_parts(read_identity(&mut r, version)?, read_home(&mut r)?);
         // Before version 2, agreements had no generation of their own: they are as old as the one that the device knew.
         let layout = Layout { version, generation: device.home.generation };
         device.declined = r.option(read_reply)?;
@@ -42,6 +40,9 @@ impl<const PEERS: usize> Device<PEERS> {
         device.unsaved = version != SNAPSHOT_VERSION;
         for index in 0..peers {
             let mut slot = read_slot(&mut r, &layout)?;
+            // One for each peer: a salt is seen on the wire, and must not tell that two sessions are one device's.
+            let mut salt = [0; 8];
+            rng.fill_bytes(&mut salt);
             slot.set_life(salt);
             device.unsaved |= reopen(&mut slot);
             if let Some(place) = device.slots.get_mut(index) {
@@ -52,6 +53,10 @@ impl<const PEERS: usize> Device<PEERS> {
             return Err(SnapshotError::Malformed);
         }
         device.home.due.attach = device.home.ticket.is_some();
+        if device.identity.next_key.is_some() {
+            // The answer to a rotation is missing: the same request brings it, whether or not the first one has arrived.
+            device.register();
+        }
         Ok(device)
     }
 }
@@ -75,8 +80,9 @@ fn reopen(slot: &mut Slot) -> bool {
     if agreement.highest_run > keyed.unwrap_or(0) { slot.open_next_run().is_some() } else { false }
 }
 
-fn read_identity(r: &mut Reader<'_>) -> Read<Identity> {
-    r.array(6)?;
+fn read_identity(r: &mut Reader<'_>, version: u32) -> Read<Identity> {
+    let rotates = version == SNAPSHOT_VERSION;
+    r.array(if rotates { 7 } else { 6 })?;
     Ok(Identity {
         id: r.id()?,
         registered_key: r.secret()?,
@@ -85,6 +91,7 @@ fn read_identity(r: &mut Reader<'_>) -> Read<Identity> {
         accept: Accept::from_id(r.byte()?).ok_or(SnapshotError::Malformed)?,
         allowed: [None; crate::limits::ALLOWED_MAX],
         pin: r.option(Reader::exactly)?,
+        next_key: if rotates { r.option(Reader::secret)? } else { None },
         enrolment: None,
     })
 }
@@ -183,9 +190,12 @@ fn read_agreement(r: &mut Reader<'_>, layout: &Layout) -> Read<Agreement> {
 }
 
 fn read_run(r: &mut Reader<'_>) -> Read<Run> {
-    r.array(13)?;
+    let fields = r.any_array()?;
+    if !matches!(fields, 13 | 14) {
+        return Err(SnapshotError::Malformed);
+    }
     let (handle, run, suite) = (r.handle()?, r.uint()?, r.suite()?);
-    Ok(Run {
+    let mut run = Run {
         handle,
         run,
         suite,
@@ -199,10 +209,21 @@ fn read_run(r: &mut Reader<'_>) -> Read<Run> {
         established: r.flag()?,
         failed_openings: r.uint()?,
         comparison_code: r.exactly()?,
+        superseded: false,
+        pads_confirmation: false,
         life: None,
         strikes: 0,
         parked: false,
-    })
+    };
+    if fields == 14 {
+        let flags = r.uint()?;
+        if flags == 0 || flags & !run_flag::ALL != 0 {
+            return Err(SnapshotError::Malformed);
+        }
+        run.superseded = flags & run_flag::SUPERSEDED != 0;
+        run.pads_confirmation = flags & run_flag::PADS_CONFIRMATION != 0;
+    }
+    Ok(run)
 }
 
 fn read_outbox(r: &mut Reader<'_>, layout: &Layout) -> Read<Outbox> {

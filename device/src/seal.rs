@@ -1,7 +1,7 @@
 //! Sealing and opening of whole messages in fixed buffers.
 
 use sga_crypto::{Aead, PkPurpose, SealKey, Seed, steps};
-use sga_schema::{Message, Suite};
+use sga_schema::{Message, Suite, padding};
 use subtle::ConstantTimeEq;
 
 use crate::error::DeviceError;
@@ -32,6 +32,24 @@ pub(crate) fn seal<'a, 'b, M: Message<'a>>(
     buf: &'b mut [u8],
 ) -> Result<&'b [u8], DeviceError> {
     let len = encode(message, buf)?;
+    let sealed = key.seal(buf, len).map_err(|_| DeviceError::BufferTooSmall)?;
+    buf.get(..sealed).ok_or(DeviceError::Internal)
+}
+
+/// The same, padded to so many bytes of what is sealed, if any.
+pub(crate) fn seal_padded<'a, 'b, M: Message<'a>>(
+    key: SealKey,
+    suite: Suite,
+    message: &M,
+    sealed_len: Option<usize>,
+    buf: &'b mut [u8],
+) -> Result<&'b [u8], DeviceError> {
+    let mut len = encode(message, buf)?;
+    if let Some(sealed_len) = sealed_len {
+        let to = sealed_len.saturating_sub(suite.tag_len());
+        padding::pad(buf, len, to).map_err(|_| DeviceError::BufferTooSmall)?;
+        len = to;
+    }
     let sealed = key.seal(buf, len).map_err(|_| DeviceError::BufferTooSmall)?;
     buf.get(..sealed).ok_or(DeviceError::Internal)
 }

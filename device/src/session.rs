@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::limits::RUNS_PER_PEER_MAX;
 use crate::traffic::{Outbox, Run};
 
-/// The salt of this life, drawn when the device was made from what it had stored; `None` for what this life has made itself.
+/// The salt of this life for a peer, drawn when the device was made from what it had stored; `None` for what this life has made itself.
 /// The store may be older than what was sealed last: what is sealed under a key from it is sealed with this salt, so that a device
 /// that was set back never seals two plaintexts under one key and nonce. In memory only.
 pub(crate) type Life = Option<[u8; 8]>;
@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) strikes: u8,
     /// Requests of this peer rest. In memory only.
     pub(crate) parked: bool,
+    /// Runs in a row whose message 0 did not open. In memory only.
+    pub(crate) unconfirmed: u8,
 }
 
 impl Slot {
@@ -44,6 +46,7 @@ impl Slot {
             passed_by: None,
             strikes: 0,
             parked: false,
+            unconfirmed: 0,
         }
     }
 
@@ -74,9 +77,10 @@ impl Slot {
         agreement.is_some_and(|agreement| agreement.generation != generation)
     }
 
-    /// The session is gone: what it was is asked for anew. Keys of its runs stay, for what the peer may have sent under them.
-    pub(crate) fn end_session(&mut self, sink: &mut impl FnMut(Event<'_>)) {
-        let Some(agreement) = self.agreement.take() else { return };
+    /// The gateway does not have the session any more. A text in flight is reported as lost. Keys of its runs stay, for what the
+    /// peer may have sent under them. The session's suite, if there was one.
+    pub(crate) fn drop_session(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Option<Suite> {
+        let agreement = self.agreement.take()?;
         let peer = self.peer;
         self.opening = None;
         self.passed_by = None;
@@ -88,10 +92,16 @@ impl Slot {
             // Its message 0 is of no use any more.
             run.parked = true;
         }
-        sink(Event::SessionGone { peer });
+        Some(agreement.suite)
+    }
+
+    /// The session is gone with the store that had it: what it was is asked for anew.
+    pub(crate) fn end_session(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        let Some(suite) = self.drop_session(sink) else { return };
+        sink(Event::SessionGone { peer: self.peer });
         // An invitation that is under way leads to a session too.
         if matches!(self.negotiation, Negotiation::None) {
-            self.negotiation = Negotiation::Wanted { suite: agreement.suite, automatic: true };
+            self.negotiation = Negotiation::Wanted { suite, automatic: true };
         }
     }
 
@@ -250,6 +260,11 @@ impl Runs {
 
     fn set_life(&mut self, salt: [u8; 8]) {
         self.list.iter_mut().flatten().for_each(|run| run.life = Some(salt));
+    }
+
+    /// No text is sealed any more under the runs that there are.
+    pub(crate) fn supersede(&mut self) {
+        self.list.iter_mut().flatten().for_each(|run| run.superseded = true);
     }
 
     /// Adds the newest. If there is no room, the oldest that is not established goes: nobody has sealed a text under it.

@@ -1,6 +1,6 @@
 //! The stored state, written: versioned, deterministic CBOR. R, r and K of a run that is not closed are not in it.
 //!
-//! `[2, identity, home, declined, [peer, …]]`; `restore.rs` is its mirror.
+//! `[3, identity, home, declined, [peer, …]]`; `restore.rs` is its mirror.
 
 use crate::cbor::Writer;
 use crate::device::Device;
@@ -10,9 +10,12 @@ use crate::session::{Agreement, Negotiation, Reply, Slot};
 use crate::traffic::{Outbox, Run};
 
 /// Changes with every change of the layout.
-pub(crate) const SNAPSHOT_VERSION: u32 = 2;
+pub(crate) const SNAPSHOT_VERSION: u32 = 3;
 
-/// Still read: agreements had no generation, texts in flight no salt.
+/// Still read: there was no key that is to take the place of k_d.
+pub(crate) const SNAPSHOT_VERSION_2: u32 = 2;
+
+/// Still read: as version 2, and agreements had no generation, texts in flight no salt.
 pub(crate) const SNAPSHOT_VERSION_1: u32 = 1;
 
 /// First numbers of the stored forms of a negotiation.
@@ -20,6 +23,13 @@ pub(crate) mod stage {
     pub(crate) const WANTED: u32 = 1;
     pub(crate) const INVITED: u32 = 2;
     pub(crate) const REPLYING: u32 = 3;
+}
+
+/// Bits of the last element of a run.
+pub(crate) mod run_flag {
+    pub(crate) const SUPERSEDED: u32 = 1;
+    pub(crate) const PADS_CONFIRMATION: u32 = 2;
+    pub(crate) const ALL: u32 = SUPERSEDED | PADS_CONFIRMATION;
 }
 
 type Written = Result<(), SnapshotError>;
@@ -45,13 +55,14 @@ impl<const PEERS: usize> Device<PEERS> {
 }
 
 fn write_identity(w: &mut Writer<'_>, identity: &Identity) -> Written {
-    w.array(6)?;
+    w.array(7)?;
     w.bytes(identity.id.as_bytes())?;
     w.secret(&identity.registered_key)?;
     w.suite(identity.suite)?;
     w.uint(identity.suites.bits())?;
     w.uint(u32::from(identity.accept.id()))?;
-    w.option(identity.pin.as_ref(), |w, pin| w.bytes(pin))
+    w.option(identity.pin.as_ref(), |w, pin| w.bytes(pin))?;
+    w.option(identity.next_key.as_ref(), Writer::secret)
 }
 
 fn write_home(w: &mut Writer<'_>, home: &Home) -> Written {
@@ -139,7 +150,10 @@ fn write_agreement(w: &mut Writer<'_>, agreement: &Agreement) -> Written {
 }
 
 fn write_run(w: &mut Writer<'_>, run: &Run) -> Written {
-    w.array(13)?;
+    let flags = u32::from(run.superseded) * run_flag::SUPERSEDED
+        + u32::from(run.pads_confirmation) * run_flag::PADS_CONFIRMATION;
+    // The flags are left out where there are none.
+    w.array(13 + usize::from(flags != 0))?;
     w.bytes(&run.handle.0)?;
     w.uint(run.run)?;
     w.suite(run.suite)?;
@@ -152,7 +166,8 @@ fn write_run(w: &mut Writer<'_>, run: &Run) -> Written {
     w.uint(run.last)?;
     w.flag(run.established)?;
     w.uint(run.failed_openings)?;
-    w.bytes(&run.comparison_code)
+    w.bytes(&run.comparison_code)?;
+    if flags == 0 { Ok(()) } else { w.uint(flags) }
 }
 
 fn write_outbox(w: &mut Writer<'_>, outbox: &Outbox) -> Written {

@@ -16,7 +16,7 @@ pub enum Phase {
     Invited,
     /// A3 is due or in flight.
     Replying,
-    /// Agreed; no run has keys yet.
+    /// Agreed; no run has keys yet, or none since a pair secret was set.
     Agreed,
     /// The newest run has keys, the peer's message 0 has not come.
     Keyed,
@@ -39,8 +39,10 @@ pub struct SessionStatus {
     pub run: u32,
     /// The highest run that was opened or answered.
     pub highest_run: u32,
-    /// Whether the newest run is established.
+    /// Whether the newest run is established: texts can be sealed under it.
     pub established: bool,
+    /// The newest run was made before the pair secret was set: no text is sealed under it, and the next run is on its way.
+    pub superseded: bool,
     /// The next sequence to seal.
     pub next_send: u32,
     /// The next sequence expected.
@@ -149,7 +151,8 @@ fn status(slot: &Slot) -> SessionStatus {
         suite: agreement.map(|agreement| agreement.suite),
         run: newest.map_or(0, |run| run.run),
         highest_run: agreement.map_or(0, |agreement| agreement.highest_run),
-        established: newest.is_some_and(|run| run.established),
+        established: newest.is_some_and(|run| run.established && !run.superseded),
+        superseded: newest.is_some_and(|run| run.superseded),
         next_send: newest.map_or(0, |run| run.next_send),
         next_receive: newest.map_or(0, |run| run.next_receive),
         confirmed: newest.and_then(|run| run.confirmed),
@@ -172,6 +175,7 @@ fn phase(slot: &Slot) -> Phase {
         return Phase::Idle;
     }
     match slot.runs.newest() {
+        Some(run) if run.superseded => Phase::Agreed,
         Some(run) if run.established => Phase::Established,
         Some(_) => Phase::Keyed,
         None => Phase::Agreed,

@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 use sga_crypto::{PkPurpose, Secret, Seed, sha256, steps};
 use sga_schema::{
     A1, A1Reason, A1Refusal, A4Reason, A4Secret, AgreedItem, DeviceId, Handle, HandlePlain, NegotiateSecret,
-    NotAgreedItem, Role, Sealed, Suite, SuiteSet, VERSION,
+    NotAgreedItem, Role, Sealed, Suite, SuiteSet, VERSION, padding,
 };
 
 use crate::answer::{Answer, code};
@@ -61,7 +61,7 @@ impl<const PEERS: usize> Device<PEERS> {
             package.gateway_id.as_bytes(),
         );
         let a1 = A1 { request_number, nonce_i, masked, id_i, id_j, suite, tag };
-        let len = write_negotiate(package, &NegotiateSecret::Invite(a1), rng, buf)?;
+        let len = write_negotiate(package, &NegotiateSecret::Invite(a1), self.pad, rng, buf)?;
         let request_hash = sha256(buf.get(..len).ok_or(DeviceError::Internal)?);
         self.home.request_reserved = false;
         let what = InFlight::Invite { peer: id_j, suite, nonce_i, key, request_hash };
@@ -270,11 +270,17 @@ pub(crate) fn draw(rng: &mut impl CryptoRng) -> ([u8; 8], Secret<16>) {
 pub(crate) fn write_negotiate(
     package: &Package,
     secret: &NegotiateSecret,
+    pad: bool,
     rng: &mut impl CryptoRng,
     buf: &mut [u8],
 ) -> Result<usize, DeviceError> {
     let mut plain = [0; 128];
-    let plain_len = encode(secret, &mut plain)?;
+    let mut plain_len = encode(secret, &mut plain)?;
+    // An A3 is always equally long.
+    if pad && matches!(secret, NegotiateSecret::Invite(_)) {
+        padding::pad(&mut plain, plain_len, padding::A1_LEN).map_err(|_| DeviceError::Internal)?;
+        plain_len = padding::A1_LEN;
+    }
     let plain = plain.get(..plain_len).ok_or(DeviceError::Internal)?;
     let mut sealed = [0; ELEMENT_SCRATCH_LEN];
     let sealed = seal_pk(package, PkPurpose::Negotiate, &Seed::new(rng), plain, &mut sealed)?;

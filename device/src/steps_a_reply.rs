@@ -233,7 +233,7 @@ fn write_reply(
     );
     let (handle, peer) = (reply.handle, reply.peer);
     let a3 = A3 { handle, nonce_g: reply.nonce_g, nonce_j: *nonce_j, masked, suite: reply.suite, tag };
-    let len = write_negotiate(package, &NegotiateSecret::Reply(a3), rng, buf)?;
+    let len = write_negotiate(package, &NegotiateSecret::Reply(a3), false, rng, buf)?;
     let request_hash = sha256(buf.get(..len).ok_or(DeviceError::Internal)?);
     let flight = Flight { sent_len: len, what: InFlight::Reply { peer, handle, request_hash } };
     Ok((flight, post(RequestKind::Reply, "negotiate", len, Some(peer))))

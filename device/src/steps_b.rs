@@ -73,7 +73,7 @@ impl<const PEERS: usize> Device<PEERS> {
             }
             code::CHANGED => {
                 let Ok(Sealed(sealed)) = sga_schema::decode(answer.payload) else { return self.not_opened() };
-                let made = make_keys(package, slot, run, sealed);
+                let made = make_keys(package, slot, run, sealed, self.pad);
                 if !matches!(made, Made::NotOpened) {
                     sink(answer.step(Step::B3, peer));
                 }
@@ -210,7 +210,7 @@ impl<const PEERS: usize> Device<PEERS> {
             return Dealt::Stale;
         }
         let peer = slot.peer;
-        let made = make_keys(package, slot, item.run, item.sealed);
+        let made = make_keys(package, slot, item.run, item.sealed, self.pad);
         self.on_made(made, peer, item.run, 0, body.len(), sink)
     }
 

@@ -2,7 +2,7 @@
 
 use rand_core::CryptoRng;
 use sga_crypto::steps;
-use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, InboxSecret};
+use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, InboxSecret, Suite, padding};
 
 use crate::answer::{Answer, code};
 use crate::device::{Device, post};
@@ -11,7 +11,7 @@ use crate::event::{Event, Failure};
 use crate::gateway_side::Attachment;
 use crate::limits::STRIKES_MAX;
 use crate::request::{Flight, Handled, InFlight, Method, Outgoing, RequestKind};
-use crate::seal::{aead, encode, seal};
+use crate::seal::{aead, encode, seal_padded};
 use crate::status::count;
 
 impl<const PEERS: usize> Device<PEERS> {
@@ -42,7 +42,8 @@ impl<const PEERS: usize> Device<PEERS> {
         };
         let key = steps::attach(aead(identity.suite), &identity.registered_key, &nonce);
         let mut sealed = [0; 48];
-        let sealed = seal(key, &secret, &mut sealed)?;
+        let sealed_len = self.pad.then_some(padding::ATTACH_SEALED_LEN);
+        let sealed = seal_padded(key, identity.suite, &secret, sealed_len, &mut sealed)?;
         let len = encode(&Attach { ticket, nonce, sealed }, buf)?;
         self.home.attach_reserved = false;
         self.flight = Some(Flight { sent_len: len, what: InFlight::Attach { nonce, ticket } });
@@ -65,7 +66,7 @@ impl<const PEERS: usize> Device<PEERS> {
             return self.on_attach_refused(code, sink);
         }
         let Some(plain) = self.open_inbox(payload, &nonce) else { return self.not_opened() };
-        let Some(next) = sga_schema::decode::<InboxSecret<'_>>(plain).ok().and_then(|inbox| inbox.next) else {
+        let Some(next) = decode_inbox(plain, self.identity.suite).and_then(|inbox| inbox.next) else {
             return self.not_opened();
         };
         let generation_changed = next.generation != self.home.generation;
@@ -126,7 +127,7 @@ impl<const PEERS: usize> Device<PEERS> {
             return;
         };
         // A replayed answer to the attach opens here too; all its items are below the cursor by then.
-        if sga_schema::decode::<InboxSecret<'_>>(plain).is_err() {
+        if decode_inbox(plain, self.identity.suite).is_none() {
             count(&mut self.counters.malformed_items);
             return;
         }
@@ -140,7 +141,8 @@ impl<const PEERS: usize> Device<PEERS> {
         let counter = attachment.ack_counter.checked_add(1).ok_or(DeviceError::NumbersUsedUp)?;
         let key = steps::ack(aead(identity.suite), &identity.registered_key, &attachment.nonce, counter);
         let mut sealed = [0; 32];
-        let sealed = seal(key, &AckSecret { cursor }, &mut sealed)?;
+        let sealed_len = self.pad.then_some(padding::ACK_SEALED_LEN);
+        let sealed = seal_padded(key, identity.suite, &AckSecret { cursor }, sealed_len, &mut sealed)?;
         let len = encode(&Ack { ticket: attachment.ticket, counter, sealed }, buf)?;
         attachment.ack_counter = counter;
         self.flight = Some(Flight { sent_len: len, what: InFlight::Ack { cursor } });
@@ -162,4 +164,11 @@ impl<const PEERS: usize> Device<PEERS> {
             _ => Handled::Retry,
         }
     }
+}
+
+/// The plaintext of an Inbox; padded, if the attach was.
+fn decode_inbox(plain: &[u8], suite: Suite) -> Option<InboxSecret<'_>> {
+    let sealed_len = plain.len() + suite.tag_len();
+    let fits = padding::inbox_sealed_len(sealed_len) == sealed_len;
+    padding::decode_padded(plain, fits).ok().map(|(inbox, _)| inbox)
 }

@@ -3,14 +3,14 @@
 use minicbor::Encoder;
 use minicbor::encode::write::Cursor;
 use sga_crypto::{Secret, TrafficKey, steps};
-use sga_schema::{Confirmation, DeviceId, Handle, MessageItem, MessagePost, Suite, Tag8};
+use sga_schema::{Confirmation, DeviceId, Handle, MessageItem, MessagePost, Suite, Tag8, padding};
 
 use crate::answer::{Answer, code};
 use crate::device::{Device, post};
 use crate::error::DeviceError;
 use crate::event::{Event, Failure};
 use crate::inbox::Dealt;
-use crate::limits::{FAILED_OPENINGS_MAX, STRIKES_MAX, TEXT_LEN_MAX};
+use crate::limits::{FAILED_OPENINGS_MAX, STRIKES_MAX, TEXT_LEN_MAX, UNCONFIRMED_MAX};
 use crate::request::{Flight, Handled, InFlight, Outgoing, RequestKind, StoredText};
 use crate::seal::{encode, tags_equal};
 use crate::session::{Life, Slot};
@@ -40,6 +40,10 @@ pub(crate) struct Run {
     pub(crate) established: bool,
     pub(crate) failed_openings: u32,
     pub(crate) comparison_code: [u8; 32],
+    /// Its keys were made before the pair secret was set: no text is sealed under it.
+    pub(crate) superseded: bool,
+    /// Message 0 is padded. It never changes, either.
+    pub(crate) pads_confirmation: bool,
     pub(crate) life: Life,
     /// Bare refusals of message 0; it rests when there are too many. In memory only.
     pub(crate) strikes: u8,
@@ -73,16 +77,20 @@ pub struct Sealed {
 impl Run {
     /// Texts may be sealed under it, as far as this run is concerned.
     pub(crate) fn takes_text(&self) -> bool {
-        self.established && self.confirmed.is_some()
+        self.established && self.confirmed.is_some() && !self.superseded
     }
 
     /// Seals the next text. The sequence is used up with it.
-    pub(crate) fn seal_text(&mut self, text: &[u8], buf: &mut [u8]) -> Result<(Sealed, Outbox), DeviceError> {
-        if text.len() > TEXT_LEN_MAX {
-            return Err(DeviceError::TooLong);
-        }
+    pub(crate) fn seal_text(
+        &mut self,
+        text: &[u8],
+        pad: bool,
+        buf: &mut [u8],
+    ) -> Result<(Sealed, Outbox), DeviceError> {
+        let plain_len = if pad { padding::text_len(text.len()) } else { Some(text.len()) };
+        let plain_len = plain_len.filter(|len| *len <= TEXT_LEN_MAX).ok_or(DeviceError::TooLong)?;
         let sequence = self.next_send;
-        let len = self.seal_message(sequence, text, self.life.as_ref(), buf)?;
+        let len = self.seal_message(sequence, text, plain_len, self.life.as_ref(), buf)?;
         self.next_send += 1;
         let outbox = Outbox {
             handle: self.handle,
@@ -96,15 +104,17 @@ impl Run {
         Ok((Sealed { run: self.run, sequence, len }, outbox))
     }
 
-    /// Writes a Message straight into the buffer: the ciphertext is sealed in its place.
+    /// Writes a Message straight into the buffer: the ciphertext is sealed in its place. If the plaintext is to be longer than the text,
+    /// it is padded to that.
     fn seal_message(
         &self,
         sequence: u32,
         text: &[u8],
+        plain_len: usize,
         salt: Option<&[u8; 8]>,
         buf: &mut [u8],
     ) -> Result<usize, DeviceError> {
-        let sealed_len = text.len() + self.suite.tag_len();
+        let sealed_len = plain_len + self.suite.tag_len();
         let elements = if salt.is_some() { 6 } else { 5 };
         let start = self.write_head(elements, sequence, sealed_len, buf).ok_or(DeviceError::BufferTooSmall)?;
         let (end, hop_end) = (start + sealed_len, start + sealed_len + HOP_LEN);
@@ -114,11 +124,17 @@ impl Run {
         }
         let ciphertext = buf.get_mut(start..end).ok_or(DeviceError::BufferTooSmall)?;
         ciphertext.get_mut(..text.len()).ok_or(DeviceError::Internal)?.copy_from_slice(text);
-        let sealed = match salt {
-            None => self.send_key.seal(self.run, sequence, ciphertext, text.len()),
-            Some(salt) => self.send_key.in_life(salt).seal(self.run, sequence, ciphertext, text.len()),
-        };
-        sealed.map_err(|_| DeviceError::Internal)?;
+        let key = salt.map_or_else(|| self.send_key.duplicate(), |salt| self.send_key.in_life(salt));
+        if plain_len > text.len() {
+            // Message 0 is CBOR, which says where it ends; a text does not.
+            let mark = if sequence == 0 { None } else { Some(key.padding_mark(self.run, sequence)) };
+            let end = plain_len - mark.map_or(0, |mark| mark.len());
+            padding::pad(ciphertext, text.len(), end).map_err(|_| DeviceError::Internal)?;
+            if let Some(mark) = mark {
+                ciphertext.get_mut(end..plain_len).ok_or(DeviceError::Internal)?.copy_from_slice(&mark);
+            }
+        }
+        key.seal(self.run, sequence, ciphertext, plain_len).map_err(|_| DeviceError::Internal)?;
         let hop_tag = steps::hop_tag(&self.hop_key, &self.handle.0, self.run, sequence, ciphertext, salt);
         encode(&Tag8(hop_tag), buf.get_mut(end..hop_end).ok_or(DeviceError::Internal)?)?;
         if let Some(salt) = salt {
@@ -174,8 +190,9 @@ impl<const PEERS: usize> Device<PEERS> {
         let mut text = [0; 8];
         let text_len = encode(&Confirmation { last: run.last }, &mut text)?;
         let text = text.get(..text_len).ok_or(DeviceError::Internal)?;
+        let plain_len = if run.pads_confirmation { padding::CONFIRMATION_LEN } else { text_len };
         // In every life the same bytes, so without a salt.
-        let len = run.seal_message(0, text, None, buf)?;
+        let len = run.seal_message(0, text, plain_len, None, buf)?;
         let what = InFlight::Confirm { peer: slot.peer, handle: run.handle, run: run.run };
         self.flight = Some(Flight { sent_len: len, what });
         Ok(post(RequestKind::Message, "msg", len, Some(slot.peer)))
@@ -285,22 +302,25 @@ impl<const PEERS: usize> Device<PEERS> {
             return Dealt::Duplicate;
         }
         let Some(key) = &held.receive_key else { return Dealt::Unknown };
+        let key = salt.map_or_else(|| key.duplicate(), |salt| key.in_life(&salt));
         let opened = body.get_mut(start..end).and_then(|sealed| {
-            let len = match salt {
-                None => key.open(run, sequence, sealed).ok()?,
-                Some(salt) => key.in_life(&salt).open(run, sequence, sealed).ok()?,
-            };
+            let len = key.open(run, sequence, sealed).ok()?;
             sealed.get(..len)
         });
         let Some(text) = opened else {
             count_failed_opening(slot, handle, run, sink);
+            if sequence == 0 {
+                self.unsaved |= not_confirmed(slot, handle, run, sink);
+            }
             return Dealt::NotOpened;
         };
         if sequence == 0 {
-            let Ok(Confirmation { last }) = sga_schema::decode(text) else { return Dealt::Malformed };
+            let fits = text.len() == padding::CONFIRMATION_LEN;
+            let Ok((Confirmation { last }, _)) = padding::decode_padded(text, fits) else { return Dealt::Malformed };
             establish(slot, handle, run, last, sink);
             return Dealt::Done;
         }
+        let Some(text) = unpadded(&key, run, sequence, text) else { return Dealt::Malformed };
         let peer = slot.peer;
         let from = held.next_receive.max(1);
         held.next_receive = sequence + 1;
@@ -310,6 +330,19 @@ impl<const PEERS: usize> Device<PEERS> {
         sink(Event::Text { peer, run, sequence, text });
         Dealt::Done
     }
+}
+
+/// The text in a plaintext, which is padded if it ends with the mark. `None` if the padding is not what it should be.
+fn unpadded<'p>(key: &TrafficKey, run: u32, sequence: u32, plain: &'p [u8]) -> Option<&'p [u8]> {
+    let len = plain.len();
+    if !padding::is_text_len(len) {
+        return Some(plain);
+    }
+    let (padded, mark) = plain.split_last_chunk()?;
+    if !tags_equal(mark, &key.padding_mark(run, sequence)) {
+        return Some(plain);
+    }
+    padding::unpad_text(padded, len).ok()
 }
 
 /// The gateway has a text.
@@ -334,7 +367,29 @@ fn establish(slot: &mut Slot, handle: Handle, run: u32, last: u32, sink: &mut im
         held.next_receive = held.next_receive.max(1);
     }
     slot.wake();
-    sink(Event::Established { peer, run });
+    slot.unconfirmed = 0;
+    if slot.runs.find(handle, run).is_some_and(|held| !held.superseded) {
+        sink(Event::Established { peer, run });
+    }
+}
+
+/// The peer's message 0 did not open, though this end has keys of its run: the two ends have made different ones of it. One more run
+/// is tried, since a gateway whose store was set back can have closed this one twice. True if that changed something to be stored.
+fn not_confirmed(slot: &mut Slot, handle: Handle, run: u32, sink: &mut impl FnMut(Event<'_>)) -> bool {
+    let current = slot.agreement.as_ref().is_some_and(|agreement| agreement.handle == handle);
+    let newest = slot.runs.newest().is_some_and(|held| held.run == run && held.handle == handle && !held.established);
+    if !current || !newest {
+        return false;
+    }
+    let (peer, paired) = (slot.peer, slot.pair_secret.is_some());
+    slot.unconfirmed = slot.unconfirmed.saturating_add(1);
+    let under_way = slot.opening.is_some();
+    let opened = if under_way || slot.unconfirmed >= UNCONFIRMED_MAX { None } else { slot.open_next_run() };
+    sink(Event::NotConfirmed { peer, run, paired, again: under_way || opened.is_some() });
+    if let Some(run) = opened {
+        sink(Event::RunStarted { peer, run });
+    }
+    opened.is_some()
 }
 
 fn count_failed_opening(slot: &mut Slot, handle: Handle, run: u32, sink: &mut impl FnMut(Event<'_>)) {

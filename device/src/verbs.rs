@@ -2,6 +2,7 @@
 
 use sga_crypto::{Secret, sha256};
 use sga_schema::{Accept, DeviceId, Suite};
+use subtle::ConstantTimeEq;
 
 use crate::device::Device;
 use crate::error::DeviceError;
@@ -49,6 +50,12 @@ impl<const PEERS: usize> Device<PEERS> {
         Ok(())
     }
 
+    /// Whether what this device sends is padded, so that its lengths say nothing of the device (`docs/protocol.md` §10, which says what it
+    /// costs); the gateway is asked for the same with the next attach. Kept in memory only.
+    pub fn set_pad(&mut self, pad: bool) {
+        self.pad = pad;
+    }
+
     /// Takes up a registration whose request left by another way, before a restart perhaps: the next answer is to these bytes.
     /// The package that it was made for must have been taken before ([`Self::register`] and its answer).
     pub fn resume_registration(&mut self, request: &[u8]) {
@@ -56,17 +63,33 @@ impl<const PEERS: usize> Device<PEERS> {
         self.flight = Some(Flight { sent_len: request.len(), what });
     }
 
-    /// A secret shared with a peer out of band. It goes into all keys from the next run on; the peer needs the same.
+    /// A secret shared with a peer out of band: 32 uniform bytes. It goes into the keys of all runs that are made from now on; the peer
+    /// needs the same. If there is a session, its next run is opened, and once a secret is set no text is sealed under older ones.
+    /// `None` forgets it. Setting what is set already does nothing.
     ///
     /// # Errors
-    /// [`DeviceError::OwnId`], [`DeviceError::TooManyPeers`].
+    /// [`DeviceError::OwnId`], [`DeviceError::TooManyPeers`]; [`DeviceError::NumbersUsedUp`] if there can be no further run.
     pub fn set_pair_secret(&mut self, peer: DeviceId, secret: Option<Secret<32>>) -> Result<(), DeviceError> {
         if peer == self.identity.id {
             return Err(DeviceError::OwnId);
         }
-        self.slot_for(peer).ok_or(DeviceError::TooManyPeers)?.pair_secret = secret;
+        let held = self.slot(peer).and_then(|slot| slot.pair_secret.as_ref());
+        let same = match (held, &secret) {
+            (Some(held), Some(secret)) => bool::from(held.expose().ct_eq(secret.expose())),
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return Ok(());
+        }
+        let slot = self.slot_for(peer).ok_or(DeviceError::TooManyPeers)?;
+        if secret.is_some() {
+            slot.runs.supersede();
+        }
+        slot.pair_secret = secret;
+        let in_session = slot.agreement.is_some();
         self.unsaved = true;
-        Ok(())
+        if in_session { self.rekey(peer) } else { Ok(()) }
     }
 
     /// Makes GET and POST `/register` due, and an attach after them.
@@ -74,6 +97,22 @@ impl<const PEERS: usize> Device<PEERS> {
         self.home.due.package = true;
         self.home.due.register = true;
         self.home.strikes = 0;
+    }
+
+    /// Takes another k_d: 32 uniform bytes of this device's own choice. Sessions, mailbox and numbers stay. The new one is stored
+    /// before it is sent, and the old one goes when the gateway has proven that it has the new one; [`crate::Event::KeyRotated`]
+    /// says so. One that was begun before is finished first, with its own key.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotRegistered`].
+    pub fn rotate(&mut self, new_key: Secret<32>) -> Result<(), DeviceError> {
+        if self.home.ticket.is_none() {
+            return Err(DeviceError::NotRegistered);
+        }
+        self.identity.next_key.get_or_insert(new_key);
+        self.unsaved = true;
+        self.register();
+        Ok(())
     }
 
     /// Makes an attach due: the first after a start, or a refresh.
@@ -109,6 +148,7 @@ impl<const PEERS: usize> Device<PEERS> {
         }
         let rested = slot.parked;
         slot.wake();
+        slot.unconfirmed = 0;
         // An invitation of the peer's that is being answered leads to the same session.
         if rested || !matches!(slot.negotiation, Negotiation::Replying(_)) {
             slot.negotiation = Negotiation::Wanted { suite: suite.unwrap_or(default), automatic: suite.is_none() };
@@ -129,6 +169,7 @@ impl<const PEERS: usize> Device<PEERS> {
         }
         let rested = slot.parked;
         slot.wake();
+        slot.unconfirmed = 0;
         // A Half that the gateway has not answered goes first; one that waits for a silent peer may be passed.
         if slot.opening.as_ref().is_some_and(|opening| !opening.waiting) && !rested {
             return Ok(());
@@ -147,11 +188,12 @@ impl<const PEERS: usize> Device<PEERS> {
 
     /// Seals a text into `buf` as the payload of its POST. The caller keeps these bytes with the next snapshot, until
     /// the `Sent` event; [`Self::poll_request`] then asks for them by [`crate::StoredText`], again after a restart.
-    /// `buf` needs the text's length and 64 bytes more.
+    /// `buf` needs [`crate::sealed_len_max`] bytes.
     ///
     /// # Errors
-    /// See [`DeviceError`]; nothing has changed then, but that [`DeviceError::RunUsedUp`] opens the next run.
+    /// See [`DeviceError`] ([`DeviceError::TooLong`] above 8,192 bytes, or 8,183 if they are padded); nothing has changed then, but that [`DeviceError::RunUsedUp`] opens the next run.
     pub fn send(&mut self, peer: DeviceId, text: &[u8], buf: &mut [u8]) -> Result<Sealed, DeviceError> {
+        let pad = self.pad;
         let slot = self.slot_mut(peer).ok_or(DeviceError::NoSession)?;
         if slot.agreement.is_none() && matches!(slot.negotiation, Negotiation::None) {
             return Err(DeviceError::NoSession);
@@ -164,7 +206,7 @@ impl<const PEERS: usize> Device<PEERS> {
             self.rekey(peer)?;
             return Err(DeviceError::RunUsedUp);
         }
-        let (sealed, outbox) = run.seal_text(text, buf)?;
+        let (sealed, outbox) = run.seal_text(text, pad, buf)?;
         slot.outbox = Some(outbox);
         self.unsaved = true;
         Ok(sealed)

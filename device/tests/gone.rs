@@ -171,7 +171,7 @@ fn state_of_version_1_is_read() {
     assert!(device.verify_stored(id("bob"), text), "sealed before there were salts");
     let mut buf = vec![0; sga_device::snapshot_len_max(3)];
     let len = device.snapshot(&mut buf).unwrap();
-    assert_eq!((amy[..2].to_vec(), buf[..2].to_vec()), (vec![0x85, 1], vec![0x85, 2]));
+    assert_eq!((amy[..2].to_vec(), buf[..2].to_vec()), (vec![0x85, 1], vec![0x85, 3]));
     let again = Device::<3>::restore(&buf[..len], &mut rng).unwrap();
     assert!(!again.needs_save());
     assert_eq!(again.sessions().collect::<Vec<_>>(), device.sessions().collect::<Vec<_>>());
@@ -179,7 +179,7 @@ fn state_of_version_1_is_read() {
         assert!(Device::<3>::restore(&amy[..cut], &mut rng).is_err());
     }
     let mut later = amy.to_vec();
-    for version in [0, 3, 23] {
+    for version in [0, 4, 23] {
         later[1] = version;
         assert_eq!(Device::<3>::restore(&later, &mut rng).err(), Some(SnapshotError::Version));
     }
@@ -195,6 +195,26 @@ fn state_of_version_1_is_read() {
     assert_eq!(code(&device, "bob"), code(&bob, "amy"));
 }
 
+/// `tests/fixtures/snapshot-2-amy.bin`: written by the core while its layout was version 2.
+#[test]
+fn state_of_version_2_is_read() {
+    let [first, second] =
+        [&include_bytes!("fixtures/snapshot-1-amy.bin")[..], &include_bytes!("fixtures/snapshot-2-amy.bin")[..]];
+    let mut rng = ChaCha20Rng::from_seed([5; 32]);
+    let mut written = [first, second].map(|bytes| {
+        let device = Device::<3>::restore(bytes, &mut rng).unwrap();
+        assert!(device.needs_save(), "it is written anew at once");
+        let mut buf = vec![0; sga_device::snapshot_len_max(3)];
+        let len = device.snapshot(&mut buf).unwrap();
+        buf.truncate(len);
+        buf
+    });
+    assert_eq!((second[1], written[1][1]), (2, 3));
+    assert_eq!(written[0], written[1], "the same state");
+    written[0][1] = 2;
+    assert!(Device::<3>::restore(&written[0], &mut rng).is_err(), "that is not how version 2 was laid out");
+}
+
 /// The generation that stands for the one that version 1 did not store is the one the device knew.
 #[test]
 fn a_session_of_version_1_can_be_found_gone() {
@@ -208,9 +228,15 @@ fn a_session_of_version_1_can_be_found_gone() {
     assert_eq!(amy.disk[head..head + 3], [0x88, 0, 1], "role and suite of the agreement");
     old[head] = 0x87;
     old[1] = 1;
+    // And without the key that is to take the place of k_d, which is the last of the identity.
+    assert_eq!(old[2], 0x87);
+    old[2] = 0x86;
+    let pin = &amy.device.pin().unwrap()[..];
+    let end = old.windows(16).position(|bytes| bytes == pin).unwrap() + 16;
+    assert_eq!(old.remove(end), 0xf6);
     amy.disk = old;
     amy.crash();
-    assert_eq!(amy.disk[1], 2);
+    assert_eq!(amy.disk[1], 3);
     amy.device.rekey(id("bob")).unwrap();
     refuse(&mut gateway, &mut amy, RequestKind::Half, 0x81);
     assert!(has_session(&amy), "the generation is the one it had");

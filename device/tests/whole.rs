@@ -230,20 +230,6 @@ fn refusals_are_reported() {
 }
 
 #[test]
-fn a_pair_secret_that_differs_never_establishes() {
-    for secrets in [[Some(1), Some(1)], [Some(1), Some(2)], [Some(1), None]] {
-        let (mut gateway, mut amy, mut bob) = registered(Profile::Compact);
-        amy.device.set_pair_secret(id("bob"), secrets[0].map(|byte| Secret::new([byte; 32]))).unwrap();
-        bob.device.set_pair_secret(id("amy"), secrets[1].map(|byte| Secret::new([byte; 32]))).unwrap();
-        amy.device.connect(id("bob"), None).unwrap();
-        settle(&mut gateway, &mut [&mut amy, &mut bob]);
-        let same = secrets[0] == secrets[1];
-        assert_eq!(amy.device.can_send(id("bob")), same);
-        assert_eq!(amy.has("Established"), same);
-    }
-}
-
-#[test]
 fn forged_input_changes_nothing() {
     let (mut gateway, mut amy, mut bob) = registered(Profile::Compact);
     amy.device.connect(id("bob"), None).unwrap();

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::sync::{Arc, Mutex};
 
 use mio::Waker;
-use sga_gateway_core::{Job, KeyPair, Outcome};
+use sga_gateway_core::{Job, Outcome};
 
 use crate::error::Error;
 use crate::limits::QUEUE_MAX;
@@ -16,15 +16,15 @@ pub(crate) struct Accelerator {
 }
 
 impl Accelerator {
-    pub(crate) fn start(threads: usize, keys: &Arc<KeyPair>, waker: &Arc<Waker>) -> Result<Self, Error> {
+    pub(crate) fn start(threads: usize, waker: &Arc<Waker>) -> Result<Self, Error> {
         let (jobs, queue) = sync_channel(QUEUE_MAX);
         let (results, done) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads.max(1) {
-            let (keys, queue, results, waker) = (keys.clone(), queue.clone(), results.clone(), waker.clone());
+            let (queue, results, waker) = (queue.clone(), results.clone(), waker.clone());
             std::thread::Builder::new()
                 .name(format!("accelerator-{number}"))
-                .spawn(move || work(&keys, &queue, &results, &waker))
+                .spawn(move || work(&queue, &results, &waker))
                 .map_err(|error| Error::new(format!("cannot start a thread: {error}")))?;
         }
         Ok(Self { jobs, done })
@@ -42,15 +42,15 @@ impl Accelerator {
     }
 }
 
-fn work(keys: &KeyPair, queue: &Mutex<Receiver<Job>>, results: &Sender<(u64, Outcome)>, waker: &Waker) {
+fn work(queue: &Mutex<Receiver<Job>>, results: &Sender<(u64, Outcome)>, waker: &Waker) {
     loop {
         // The lock is held while waiting: the next job goes to whoever has it, the others wait for the lock.
         let job = match queue.lock() {
             Ok(queue) => queue.recv(),
             Err(_) => return,
         };
-        let Ok(Job { id, work }) = job else { return };
-        if results.send((id, work.run(keys))).is_err() || waker.wake().is_err() {
+        let Ok(job) = job else { return };
+        if results.send(job.run()).is_err() || waker.wake().is_err() {
             return;
         }
     }

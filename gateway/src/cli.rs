@@ -15,8 +15,8 @@ use crate::enrol;
 use crate::entropy;
 use crate::error::Error;
 use crate::event_loop::{Reactor, Shell};
-use crate::keys::{Keys, Wanted};
-use crate::options::{BackupArgs, Cli, Command, DoctorArgs, PinArgs, RevokeArgs, RunArgs};
+use crate::keys::{self, Keys, Wanted};
+use crate::options::{BackupArgs, Cli, Command, DoctorArgs, PinArgs, RevokeArgs, RotateKeyArgs, RunArgs};
 use crate::revoked;
 use crate::socket::Sockets;
 use crate::store::{self, Store};
@@ -26,13 +26,14 @@ pub fn main_from(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _ = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).try_init();
     quiet_guarded_panics();
     let result = match Cli::parse_from(args).command {
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(*args),
         Command::Pin(args) => pin(&args),
         Command::Backup(args) => backup(&args),
         Command::Restore(args) => restore(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Revoke(args) => revoke(&args, true),
         Command::Release(args) => revoke(&args, false),
+        Command::RotateKey(args) => rotate_key(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,19 +82,22 @@ fn run(args: RunArgs) -> Result<(), Error> {
     settings.mailbox_messages_max = options.mailbox_messages_max;
     settings.mailbox_age = options.mailbox_age;
     settings.forget_after = options.forget_after;
+    settings.rates = options.rates(keys.profile);
     settings.revoked = revoked::load(&options.data)?;
     let backups = held.opened.take_backups();
     let (orders, ordered) = channel();
     let waker = reactor.waker().clone();
-    let shell = Shell {
+    let mut shell = Shell {
         ordered,
+        data: options.data.clone(),
         clock: Clock::start(),
         store: Store::start(held, reactor.waker())?,
-        accelerator: Accelerator::start(options.accelerators, &keys.gateway.pair, reactor.waker())?,
+        accelerator: Accelerator::start(options.accelerators, reactor.waker())?,
         gateway: Gateway::new(settings, keys.gateway.clone(), boot, entropy::generator()?),
         sockets,
         reactor,
     };
+    shell.gateway.set_keys(shell.clock.now(), keys.gateway.pair.clone(), keys.rotations, keys.previous.clone());
     let _control = Control::start(&options.data, backups, options.snapshot_every, orders, waker)?;
     log::info!("gateway {}, profile {}, enrolment {}, pin {}", keys.id, keys.profile, options.policy, keys.pin());
     for address in shell.sockets.addresses() {
@@ -104,7 +108,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
 
 /// The keys of a folder that has some.
 fn keys_of(data: &std::path::Path) -> Result<Keys, Error> {
-    if !data.join("gateway.key").exists() {
+    if !data.join(keys::NAME).exists() {
         return Err(Error::new(format!(
             "{} has no gateway.key: name the gateway's folder with --data, or put your copy of the key there",
             data.display()
@@ -137,9 +141,25 @@ fn revoke(args: &RevokeArgs, revoked: bool) -> Result<(), Error> {
     drop(keys_of(&args.data)?);
     let what = if revoked { "revoked" } else { "released" };
     let before = if revoked::change(&args.data, args.id, revoked)? { "" } else { " (it was before)" };
-    let running = control::tell_revoked(&args.data)?;
+    let running = control::tell(&args.data, "revoked")?;
     let when = if running { "the running gateway knows it" } else { "no gateway runs; the next start knows it" };
     print(&format!("{} is {what}{before}; {when}", args.id))
+}
+
+fn rotate_key(args: &RotateKeyArgs) -> Result<(), Error> {
+    let keys = keys_of(&args.data)?;
+    let overlap_s = u64::from(args.overlap) * 86_400;
+    let order = if args.end { "end-overlap".to_owned() } else { format!("rotate-key {overlap_s}") };
+    if control::tell(&args.data, &order)? {
+        return print(&keys_of(&args.data)?.pin());
+    }
+    if args.end {
+        return print(&Keys::end_overlap(&args.data)?.pin());
+    }
+    // The overlap is counted in the uptime that the store has.
+    let mut held = store::open(&args.data, &keys.at_rest, &store::options(None)?)?;
+    let until_s = store::boot(&mut held.opened)?.uptime_s().saturating_add(overlap_s);
+    print(&Keys::rotate(&args.data, (overlap_s > 0).then_some(until_s))?.pin())
 }
 
 fn doctor(args: &DoctorArgs) -> Result<(), Error> {

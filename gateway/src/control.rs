@@ -15,12 +15,23 @@ use sga_gateway_store::Backups;
 use sga_schema::DeviceId;
 
 use crate::error::{Context, Error};
+use crate::keys::Keys;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_WAIT};
 use crate::revoked;
 use crate::store;
 
 /// Where a running gateway takes orders.
 const SOCKET: &str = "control.sock";
+
+/// What the loop is told to do.
+pub(crate) enum Order {
+    /// These devices are revoked, and no others.
+    Revoked(HashSet<DeviceId>),
+    /// Say how many seconds the gateway has been up.
+    Uptime(Sender<u64>),
+    /// Serve these keys.
+    Keys(Box<Keys>),
+}
 
 /// Serves `sga-gateway backup`, and makes snapshots, beside the loop. Ends with the process.
 pub(crate) struct Control {
@@ -39,7 +50,7 @@ impl Control {
         data: &Path,
         backups: Backups,
         every: Option<Duration>,
-        revoked: Sender<HashSet<DeviceId>>,
+        orders: Sender<Order>,
         waker: Arc<Waker>,
     ) -> Result<Self, Error> {
         let socket = data.join(SOCKET);
@@ -48,7 +59,7 @@ impl Control {
         let listener = UnixListener::bind(&socket);
         let backups = Arc::new(Mutex::new(backups));
         let (stop, stopped) = channel();
-        let orders = Orders { data: data.to_owned(), backups: backups.clone(), revoked, waker };
+        let orders = Orders { data: data.to_owned(), backups: backups.clone(), orders, waker };
         let thread = |name: &str| Builder::new().name(name.to_owned());
         let failed = |error: std::io::Error| Error::new(format!("cannot start a thread: {error}"));
         match listener {
@@ -78,7 +89,7 @@ impl Control {
 struct Orders {
     data: PathBuf,
     backups: Arc<Mutex<Backups>>,
-    revoked: Sender<HashSet<DeviceId>>,
+    orders: Sender<Order>,
     waker: Arc<Waker>,
 }
 
@@ -92,8 +103,8 @@ impl Orders {
         }
     }
 
-    /// One order, one line: `backup`, or `revoked` after the list has changed. The answer is a line, `ok` or `error WHY`, and what
-    /// was asked for.
+    /// One order, one line: `backup`; `revoked` after the list has changed; `rotate-key SECONDS` of overlap; `end-overlap`. The answer
+    /// is a line, `ok` or `error WHY`, and what was asked for.
     fn answer(&self, mut stream: &UnixStream) -> std::io::Result<()> {
         stream.set_read_timeout(Some(CONTROL_WAIT))?;
         stream.set_write_timeout(Some(CONTROL_WAIT))?;
@@ -110,16 +121,40 @@ impl Orders {
                 }
                 Ok(())
             }
-            "revoked" => match revoked::load(&self.data) {
-                Ok(revoked) => {
-                    let _ = self.revoked.send(revoked);
-                    self.waker.wake()?;
-                    stream.write_all(b"ok\n")
-                }
-                Err(error) => stream.write_all(format!("error {error}\n").as_bytes()),
+            "revoked" => self.done(stream, revoked::load(&self.data).and_then(|ids| self.tell(Order::Revoked(ids)))),
+            "end-overlap" => self.done(stream, Keys::end_overlap(&self.data).and_then(|keys| self.serve_keys(keys))),
+            other => match other.strip_prefix("rotate-key ").map(str::parse) {
+                Some(Ok(overlap_s)) => self.done(stream, self.rotate(overlap_s)),
+                _ => self.done(stream, Err(Error::new(format!("this gateway does not know {other:?}")))),
             },
-            other => stream.write_all(format!("error this gateway does not know {other:?}\n").as_bytes()),
         }
+    }
+
+    fn done(&self, mut stream: &UnixStream, done: Result<(), Error>) -> std::io::Result<()> {
+        match done {
+            Ok(()) => stream.write_all(b"ok\n"),
+            Err(error) => stream.write_all(format!("error {error}\n").as_bytes()),
+        }
+    }
+
+    fn tell(&self, order: Order) -> Result<(), Error> {
+        let stopping = || Error::new("the gateway is stopping");
+        self.orders.send(order).map_err(|_| stopping())?;
+        self.waker.wake().map_err(|_| stopping())
+    }
+
+    fn serve_keys(&self, keys: Keys) -> Result<(), Error> {
+        self.tell(Order::Keys(Box::new(keys)))
+    }
+
+    /// The new pair is on the medium before anybody hears of it.
+    fn rotate(&self, overlap_s: u64) -> Result<(), Error> {
+        let (reply, uptime) = channel();
+        self.tell(Order::Uptime(reply))?;
+        let uptime_s = uptime.recv_timeout(CONTROL_WAIT).map_err(|_| Error::new("the gateway does not answer"))?;
+        let keys = Keys::rotate(&self.data, (overlap_s > 0).then(|| uptime_s.saturating_add(overlap_s)))?;
+        log::warn!("another key pair: the pin is {} from now on", keys.pin());
+        self.serve_keys(keys)
     }
 }
 
@@ -137,10 +172,10 @@ pub(crate) fn ask(data: &Path, order: &str) -> Result<BufReader<UnixStream>, Err
     }
 }
 
-/// Has a running gateway read the list of revoked devices again; false if none runs.
-pub(crate) fn tell_revoked(data: &Path) -> Result<bool, Error> {
+/// Gives an order to the gateway that runs on a folder; false if none runs.
+pub(crate) fn tell(data: &Path, order: &str) -> Result<bool, Error> {
     if store::lock(data)?.is_some() {
         return Ok(false);
     }
-    ask(data, "revoked").map(|_| true)
+    ask(data, order).map(|_| true)
 }

@@ -1,7 +1,8 @@
 //! The loop: one thread that owns the core and never waits for anything but events.
 
-use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -10,13 +11,15 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand_chacha::ChaCha12Rng;
 use sga_gateway_core::{Gateway, Now};
-use sga_schema::DeviceId;
 
 use crate::accelerator::Accelerator;
+use crate::admission::Admission;
 use crate::clock::Clock;
+use crate::control::Order;
 use crate::error::Error;
-use crate::limits::STOP_WAIT;
-use crate::socket::Sockets;
+use crate::keys::Keys;
+use crate::limits::{DONE_MAX, STOP_WAIT};
+use crate::socket::{Recipient, Sockets};
 use crate::store::{Completion, Store};
 
 const WAKER: Token = Token(usize::MAX - 1);
@@ -53,6 +56,33 @@ impl Reactor {
     }
 }
 
+/// The core, at one moment.
+struct Inlet<'a> {
+    gateway: &'a mut Gateway<ChaCha12Rng>,
+    now: Now,
+}
+
+impl Recipient for Inlet<'_> {
+    fn knows(&self, peer: SocketAddr) -> bool {
+        self.gateway.is_known(self.now, peer)
+    }
+
+    fn take(&mut self, peer: SocketAddr, bytes: &[u8]) {
+        self.gateway.handle_datagram(self.now, peer, bytes);
+    }
+}
+
+/// Takes so many, or all that there are; true if there may be more.
+fn at_most<T>(max: usize, mut poll: impl FnMut() -> Option<T>, mut take: impl FnMut(T)) -> bool {
+    for _ in 0..max {
+        match poll() {
+            Some(one) => take(one),
+            None => return false,
+        }
+    }
+    true
+}
+
 fn duplicate(stream: &UnixStream) -> std::io::Result<std::os::fd::OwnedFd> {
     use std::os::fd::AsFd;
     stream.as_fd().try_clone_to_owned()
@@ -66,8 +96,10 @@ pub(crate) struct Shell {
     pub(crate) store: Store,
     pub(crate) accelerator: Accelerator,
     pub(crate) gateway: Gateway<ChaCha12Rng>,
-    /// The operator's orders: who is revoked from now on.
-    pub(crate) ordered: Receiver<HashSet<DeviceId>>,
+    /// The operator's orders.
+    pub(crate) ordered: Receiver<Order>,
+    /// The folder with the keys.
+    pub(crate) data: PathBuf,
 }
 
 impl Shell {
@@ -77,8 +109,11 @@ impl Shell {
         let mut readable = vec![true; self.sockets.len()];
         self.gateway.handle_timeout(self.clock.now());
         self.hand_out()?;
+        // Whether threads have done more than one wake-up takes in.
+        let mut left = false;
+        let mut admission = Admission::new();
         loop {
-            let more = readable.iter().any(|&readable| readable);
+            let more = left || readable.iter().any(|&readable| readable);
             self.wait(&mut events, if more { Some(Duration::ZERO) } else { self.until_deadline() })?;
             // Read once: everything that this wake-up does happens at the same time.
             let now = self.clock.now();
@@ -98,11 +133,14 @@ impl Shell {
             }
             for (at, readable) in readable.iter_mut().enumerate() {
                 if *readable {
-                    let gateway = &mut self.gateway;
-                    *readable = self.sockets.receive(at, |peer, bytes| gateway.handle_datagram(now, peer, bytes));
+                    let mut to = Inlet { gateway: &mut self.gateway, now };
+                    *readable = self.sockets.receive(at, now, &mut admission, &mut to);
                 }
             }
-            self.take_in(now);
+            if let Some(shed) = admission.take_shed(now) {
+                log::warn!("more datagrams come than can be dealt with; {shed} of unknown addresses were thrown away");
+            }
+            left = self.take_in(now);
             if self.gateway.poll_deadline().is_some_and(|(at, _)| at <= now) {
                 self.gateway.handle_timeout(now);
             }
@@ -127,25 +165,49 @@ impl Shell {
         }
     }
 
-    /// What threads have done.
-    fn take_in(&mut self, now: Now) {
-        while let Some(completion) = self.store.poll_done() {
-            match completion {
-                Completion::Commit(id, result) => self.gateway.handle_commit_done(now, id, result),
-                Completion::Load(id, found) => self.gateway.handle_load_done(now, id, found),
+    /// What threads have done; true if there may be more of it.
+    fn take_in(&mut self, now: Now) -> bool {
+        let Self { store, accelerator, gateway, .. } = self;
+        let stored = at_most(
+            DONE_MAX,
+            || store.poll_done(),
+            |completion| match completion {
+                Completion::Commit(id, result) => gateway.handle_commit_done(now, id, result),
+                Completion::Load(id, found) => gateway.handle_load_done(now, id, found),
+            },
+        );
+        let computed =
+            at_most(DONE_MAX, || accelerator.poll_done(), |(id, outcome)| gateway.handle_job_done(now, id, outcome));
+        while let Ok(order) = self.ordered.try_recv() {
+            match order {
+                Order::Revoked(revoked) => {
+                    log::info!("{} devices are revoked", revoked.len());
+                    self.gateway.set_revoked(now, revoked);
+                }
+                Order::Uptime(reply) => {
+                    // Who asked may have given up.
+                    let _ = reply.send(self.gateway.uptime_s(now));
+                }
+                Order::Keys(keys) => {
+                    self.gateway.set_keys(now, keys.gateway.pair.clone(), keys.rotations, keys.previous.clone());
+                }
             }
         }
-        while let Ok(revoked) = self.ordered.try_recv() {
-            log::info!("{} devices are revoked", revoked.len());
-            self.gateway.set_revoked(revoked);
-        }
-        while let Some((id, outcome)) = self.accelerator.poll_done() {
-            self.gateway.handle_job_done(now, id, outcome);
-        }
+        stored || computed
     }
 
     /// What the core wants done.
     fn hand_out(&mut self) -> Result<(), Error> {
+        if self.gateway.poll_overlap_over() {
+            let data = self.data.clone();
+            let erase = move || match Keys::end_overlap(&data) {
+                Ok(_) => log::info!("the previous key pair is erased"),
+                Err(error) => log::error!("the previous key pair is not erased: {error}"),
+            };
+            // It waits for the disk.
+            let thread = std::thread::Builder::new().name("keys".to_owned()).spawn(erase);
+            thread.map_err(|error| Error::new(format!("cannot start a thread: {error}")))?;
+        }
         while let Some(load) = self.gateway.poll_load() {
             self.store.load(load)?;
         }
@@ -178,11 +240,26 @@ impl Shell {
             }
             self.wait(&mut events, Some(until - now))?;
             let now = self.clock.now();
-            self.take_in(now);
+            while self.take_in(now) {}
             self.hand_out()?;
         }
         self.store.stop();
         log::info!("stopped");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_takes_in_so_much_and_says_that_there_is_more() {
+        let mut waiting = 0..DONE_MAX + 10;
+        let mut taken = 0;
+        assert!(at_most(DONE_MAX, || waiting.next(), |_| taken += 1));
+        assert_eq!(taken, DONE_MAX);
+        assert!(!at_most(DONE_MAX, || waiting.next(), |_| taken += 1));
+        assert_eq!(taken, DONE_MAX + 10);
     }
 }

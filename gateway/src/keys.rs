@@ -1,11 +1,11 @@
-//! The gateway's own keys: made at the first start, kept in one file for life.
+//! The gateway's own keys: made at the first start, kept in one file.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sga_crypto::{GroupId, Seed};
-use sga_gateway_core::{GatewayKeys, KeyPair};
+use sga_gateway_core::{GatewayKeys, KeyPair, Previous};
 use sga_schema::{DeviceId, Profile};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -13,8 +13,14 @@ use crate::entropy;
 use crate::error::Error;
 use crate::files;
 
-/// The file's format.
-const FORMAT: u32 = 1;
+/// The file in the data folder.
+pub(crate) const NAME: &str = "gateway.key";
+
+/// The file's format. Files of format 1 have had no rotation.
+const FORMAT: u32 = 2;
+
+/// One at a time changes the file: the operator's orders, and the loop at the end of an overlap.
+static CHANGES: Mutex<()> = Mutex::new(());
 
 /// What is in the file. TOML, so that it can be looked at; every secret in hex.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -27,6 +33,15 @@ struct KeyFile {
     ticket_key: String,
     echo_key: String,
     at_rest_key: String,
+    /// How many key pairs there were before this one.
+    #[serde(default)]
+    rotations: u32,
+    /// Empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    previous_key: String,
+    /// In seconds of the gateway's uptime.
+    #[serde(default)]
+    previous_until_s: u64,
 }
 
 /// All that the gateway keeps secret.
@@ -35,6 +50,8 @@ pub struct Keys {
     pub(crate) at_rest: [u8; 32],
     pub(crate) profile: Profile,
     pub(crate) id: DeviceId,
+    pub(crate) rotations: u32,
+    pub(crate) previous: Option<Previous>,
 }
 
 impl Drop for Keys {
@@ -64,14 +81,13 @@ impl Keys {
     /// # Errors
     /// The file is damaged or readable by others, or was made for another profile or id.
     pub fn open(data: &Path, wanted: Wanted) -> Result<Self, Error> {
-        let path = data.join("gateway.key");
+        let path = data.join(NAME);
         files::make_folder(data)?;
         let file = match files::read_secret(&path)? {
             Some(bytes) => parse(&path, bytes)?,
             None => {
                 let file = make(wanted)?;
-                let text = toml::to_string(&file).map_err(|error| Error::new(error.to_string()))?;
-                files::write_secret(&path, text.as_bytes())?;
+                write(&path, &file)?;
                 log::info!("new keys in {}: keep a copy, without it no device finds its gateway again", path.display());
                 file
             }
@@ -79,6 +95,42 @@ impl Keys {
         let keys = unpack(&path, &file)?;
         keys.check(&path, wanted)?;
         Ok(keys)
+    }
+
+    /// Puts another key pair in the place of the one in a data folder. The old one is kept until `until_s`, or not at all.
+    ///
+    /// # Errors
+    /// There are no keys, or the overlap of an earlier rotation is not over.
+    pub fn rotate(data: &Path, until_s: Option<u64>) -> Result<Self, Error> {
+        change(data, |path, file| {
+            if !file.previous_key.is_empty() {
+                return Err(Error::new(format!(
+                    "{} still has the key pair before the current one, and devices that know no other: wait, or end that \
+                     overlap with `rotate-key --end`",
+                    path.display()
+                )));
+            }
+            let mut old = std::mem::replace(&mut file.private_key, entropy::bytes::<32>().map(hex::encode)?);
+            file.rotations += 1;
+            match until_s {
+                Some(until_s) => (file.previous_key, file.previous_until_s) = (old, until_s),
+                None => old.zeroize(),
+            }
+            Ok(())
+        })
+    }
+
+    /// Erases the key pair before the current one from the file.
+    ///
+    /// # Errors
+    /// There are no keys.
+    pub fn end_overlap(data: &Path) -> Result<Self, Error> {
+        change(data, |_, file| {
+            file.previous_key.zeroize();
+            file.previous_key.clear();
+            file.previous_until_s = 0;
+            Ok(())
+        })
     }
 
     /// The fingerprint that devices compare.
@@ -104,6 +156,27 @@ impl Keys {
     }
 }
 
+/// Reads the file, changes it, and puts the new one in its place.
+fn change(data: &Path, change: impl FnOnce(&Path, &mut KeyFile) -> Result<(), Error>) -> Result<Keys, Error> {
+    let _one = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = data.join(NAME);
+    let bytes = files::read_secret(&path)?.ok_or_else(|| Error::new(format!("{} is not there", path.display())))?;
+    let mut file = parse(&path, bytes)?;
+    unpack(&path, &file)?;
+    change(&path, &mut file)?;
+    file.format = FORMAT;
+    let keys = unpack(&path, &file)?;
+    write(&path, &file)?;
+    Ok(keys)
+}
+
+fn write(path: &Path, file: &KeyFile) -> Result<(), Error> {
+    let mut text = toml::to_string(file).map_err(|error| Error::new(error.to_string()))?;
+    let written = files::write_secret(path, text.as_bytes());
+    text.zeroize();
+    written
+}
+
 fn make(wanted: Wanted) -> Result<KeyFile, Error> {
     let secret = || entropy::bytes::<32>().map(hex::encode);
     let id = match wanted.id {
@@ -118,6 +191,9 @@ fn make(wanted: Wanted) -> Result<KeyFile, Error> {
         ticket_key: hex::encode(entropy::bytes::<16>()?),
         echo_key: secret()?,
         at_rest_key: secret()?,
+        rotations: 0,
+        previous_key: String::new(),
+        previous_until_s: 0,
     })
 }
 
@@ -139,25 +215,34 @@ fn unpack(path: &Path, file: &KeyFile) -> Result<Keys, Error> {
         hex::decode_to_slice(text, &mut bytes).map_err(|error| damaged(path, error))?;
         Ok(bytes)
     }
-    if file.format != FORMAT {
+    if !(1..=FORMAT).contains(&file.format) {
         return Err(Error::new(format!(
-            "{} is of format {}, this version reads {FORMAT}",
+            "{} is of format {}, this version reads up to {FORMAT}",
             path.display(),
             file.format
         )));
     }
     let profile: Profile = file.profile.parse().map_err(|error| damaged(path, error))?;
     let group = GroupId::from_profile(profile.id()).ok_or_else(|| damaged(path, "profile"))?;
-    let secret = Seed::from_bytes(fixed(path, &file.private_key)?);
-    let public = group.exp_base(&secret);
+    let pair = |private_key: &str| {
+        let secret = Seed::from_bytes(fixed(path, private_key)?);
+        let public = group.exp_base(&secret);
+        Ok::<_, Error>(Arc::new(KeyPair { group, secret, public }))
+    };
+    let previous = match file.previous_key.as_str() {
+        "" => None,
+        key => Some(Previous { pair: pair(key)?, until_s: file.previous_until_s }),
+    };
     Ok(Keys {
         gateway: GatewayKeys {
-            pair: Arc::new(KeyPair { group, secret, public }),
+            pair: pair(&file.private_key)?,
             ticket_key: fixed(path, &file.ticket_key)?,
             echo_key: fixed(path, &file.echo_key)?,
         },
         at_rest: fixed(path, &file.at_rest_key)?,
         profile,
+        rotations: file.rotations,
+        previous,
         id: file.id.parse().map_err(|error| damaged(path, error))?,
     })
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod accelerator;
+mod admission;
 pub mod cli;
 mod clock;
 mod control;

@@ -2,8 +2,27 @@
 
 use std::time::Duration;
 
-/// Datagrams taken from one socket before others and the work in hand have their turn.
+/// Datagrams of one socket that are dealt with before others and the work in hand have their turn.
 pub(crate) const BATCH_MAX: usize = 64;
+
+/// Datagrams read from one socket in that time, most of which may be thrown away unread: half a millisecond.
+pub(crate) const READ_MAX: usize = 1_024;
+
+/// Bytes that the system is asked to hold for a socket: a twentieth of a second of a flood of small datagrams. It may grant less.
+pub(crate) const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// Datagrams of strangers that are looked at in a second; a tenth of a second's may come at once. Others are thrown away and, like any
+/// that are lost, sent again by who means it. A tenth of a core, or more of a small one: time is left for those who are known.
+pub(crate) const STRANGERS_PER_S: u32 = 10_000;
+
+/// Datagrams from one known address (IP) in a hundredth of a second that go before those of strangers; more are treated like theirs.
+pub(crate) const KNOWN_PER_WINDOW: u32 = 128;
+
+/// See [`KNOWN_PER_WINDOW`].
+pub(crate) const KNOWN_WINDOW: Duration = Duration::from_millis(10);
+
+/// What threads have done, of each kind, that one wake-up takes in before sockets have their turn again.
+pub(crate) const DONE_MAX: usize = 256;
 
 /// A UDP datagram's largest payload: what is longer than the endpoint takes is its to refuse, not to see cut.
 pub(crate) const DATAGRAM_LEN_MAX: usize = 65_535;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use sga_gateway_core::limits::{FORGET_AFTER, MAILBOX_AGE, MAILBOX_MESSAGES_MAX, SEPARATE_AFTER};
+use sga_gateway_core::{Rate, Rates};
 use sga_schema::{DeviceId, Policy, Profile, Suite, SuiteSet};
 
 use crate::error::{Context, Error};
@@ -22,7 +23,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Serve. Prints `listening on ADDR` for each socket once it does.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the package's fingerprint, which devices compare when they register. Makes the keys if there are none.
     Pin(PinArgs),
     /// Write all that the store holds to a file, while the gateway runs or not. Of use with this gateway's keys only: keep a copy of
@@ -36,6 +37,22 @@ pub(crate) enum Command {
     Revoke(RevokeArgs),
     /// Let a device in again that was revoked.
     Release(RevokeArgs),
+    /// Put another key pair in the place of the gateway's, while it runs or not, and print the new pin. Devices are told in their
+    /// inboxes and follow by themselves; the old pair is taken until the overlap is over, and then erased.
+    RotateKey(RotateKeyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RotateKeyArgs {
+    /// The folder with the gateway's keys and store.
+    #[arg(long, default_value = "sga-data")]
+    pub(crate) data: PathBuf,
+    /// Days of the gateway's uptime in which the old pair is taken as well; 0 for none, if it has leaked.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(..=3650))]
+    pub(crate) overlap: u32,
+    /// End the overlap of the last rotation now.
+    #[arg(long, conflicts_with = "overlap")]
+    pub(crate) end: bool,
 }
 
 #[derive(Args, Debug)]
@@ -110,7 +127,8 @@ pub(crate) struct RunArgs {
     /// Megabytes of items in all mailboxes together; beyond it messages are refused (5.03) until some are fetched. [default: 4096]
     #[arg(long, value_name = "MB")]
     pub(crate) store_max: Option<u64>,
-    /// Messages that wait in one mailbox at most, up to 256; beyond it more are refused (5.03). [default: 256]
+    /// Messages that wait in one mailbox, up to 256; beyond it more are refused (5.03), but a quarter more for sessions that have
+    /// few there. [default: 256]
     #[arg(long, value_name = "N")]
     pub(crate) mailbox_messages: Option<usize>,
     /// Days of the gateway's uptime after which an item that was not fetched is dropped, and its sender told. [default: 30]
@@ -119,6 +137,17 @@ pub(crate) struct RunArgs {
     /// Days of the gateway's uptime after which a device that has not attached is forgotten; 0 for never. [default: 365]
     #[arg(long, value_name = "DAYS")]
     pub(crate) forget_after: Option<u64>,
+    /// Registrations and negotiations a minute from one IPv4 address or IPv6 /64, and as many again that bring an Echo value; a
+    /// minute's worth may come at once; 0 for no limit. Beyond it 4.29. [default: 1200]
+    #[arg(long, value_name = "N")]
+    pub(crate) work_per_source: Option<u32>,
+    /// The same from all addresses together. [default: 240000; 18000 in the classic groups]
+    #[arg(long, value_name = "N")]
+    pub(crate) work_total: Option<u32>,
+    /// Requests a minute from one IPv4 address or IPv6 /64 that may fail with 4.01, and as many again that bring an Echo value; 0
+    /// for no limit. Beyond it 4.29. [default: 600]
+    #[arg(long, value_name = "N")]
+    pub(crate) failures_per_source: Option<u32>,
     /// Hours between snapshots of the store in DATA; the last two are kept, and used if the store is damaged. [default: none]
     #[arg(long, value_name = "HOURS")]
     pub(crate) snapshot_every: Option<u64>,
@@ -162,6 +191,23 @@ pub(crate) struct RunOptions {
     pub(crate) mailbox_age: Duration,
     pub(crate) forget_after: Option<Duration>,
     pub(crate) snapshot_every: Option<Duration>,
+    work_per_source: Option<u32>,
+    work_total: Option<u32>,
+    failures_per_source: Option<u32>,
+}
+
+impl RunOptions {
+    /// What anyone may ask, in a profile.
+    pub(crate) fn rates(&self, profile: Profile) -> Rates {
+        let usual = Rates::of(profile);
+        Rates {
+            work_per_source: self.work_per_source.map_or(usual.work_per_source, Rate),
+            work_total: self.work_total.map_or(usual.work_total, Rate),
+            guesses_per_source: self.failures_per_source.map_or(usual.guesses_per_source, Rate),
+            // Enough that no thread waits for the loop between two of them.
+            jobs_in_hand: usual.jobs_in_hand.max(2 * self.accelerators),
+        }
+    }
 }
 
 impl RunArgs {
@@ -208,6 +254,9 @@ impl RunArgs {
                 Some(after) => Some(days(after)),
             },
             item_bytes_max: self.store_max.or(file.store_max).map(|megabytes| megabytes.saturating_mul(1_000_000)),
+            work_per_source: self.work_per_source.or(file.work_per_source),
+            work_total: self.work_total.or(file.work_total),
+            failures_per_source: self.failures_per_source.or(file.failures_per_source),
             snapshot_every: self
                 .snapshot_every
                 .or(file.snapshot_every)

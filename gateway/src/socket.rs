@@ -10,10 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
-use sga_gateway_core::Transmit;
+use sga_gateway_core::{Now, Transmit};
 
+use crate::admission::Admission;
 use crate::error::Error;
-use crate::limits::{BATCH_MAX, DATAGRAM_LEN_MAX, ROUTES_MAX, UNSENT_MAX};
+use crate::limits::{BATCH_MAX, DATAGRAM_LEN_MAX, READ_MAX, RECEIVE_BUFFER_BYTES, ROUTES_MAX, UNSENT_MAX};
 
 struct Bound {
     socket: UdpSocket,
@@ -50,6 +51,15 @@ impl Routes {
     }
 }
 
+/// Where datagrams go.
+pub(crate) trait Recipient {
+    /// Whether this address has shown that it receives.
+    fn knows(&self, peer: SocketAddr) -> bool;
+
+    /// Deals with one.
+    fn take(&mut self, peer: SocketAddr, bytes: &[u8]);
+}
+
 /// All sockets of the gateway.
 pub(crate) struct Sockets {
     bound: Vec<Bound>,
@@ -66,6 +76,9 @@ impl Sockets {
             let mut socket = UdpSocket::bind(address).map_err(failed)?;
             let state = UdpSocketState::new(UdpSockRef::from(&socket)).map_err(failed)?;
             let local = socket.local_addr().map_err(failed)?;
+            if let Err(error) = state.set_recv_buffer_size(UdpSockRef::from(&socket), RECEIVE_BUFFER_BYTES) {
+                log::warn!("{local}: the system's buffer stays as it is: {error}");
+            }
             registry.register(&mut socket, Token(at), Interest::READABLE | Interest::WRITABLE).map_err(failed)?;
             bound.push(Bound { socket, state, local, unsent: VecDeque::new() });
         }
@@ -81,28 +94,38 @@ impl Sockets {
         self.bound.len()
     }
 
-    /// Hands each datagram of a batch to `take`; true if there may be more.
-    pub(crate) fn receive(&mut self, at: usize, mut take: impl FnMut(SocketAddr, &[u8])) -> bool {
+    /// Hands over datagrams, in each batch those of known addresses first; true if there may be more.
+    pub(crate) fn receive(&mut self, at: usize, now: Now, admission: &mut Admission, to: &mut impl Recipient) -> bool {
         let many = self.bound.len() > 1;
         let Some(bound) = self.bound.get(at) else { return false };
         let choice = many || bound.local.ip().is_unspecified();
-        let mut taken = 0;
-        while taken < BATCH_MAX {
+        let (mut read, mut taken) = (0, 0);
+        while taken < BATCH_MAX && read < READ_MAX {
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
             let mut slices: Vec<_> = self.buffer.chunks_mut(DATAGRAM_LEN_MAX).map(IoSliceMut::new).collect();
             match bound.state.recv(UdpSockRef::from(&bound.socket), &mut slices, &mut metas) {
                 Ok(count) => {
-                    for (chunk, meta) in self.buffer.chunks(DATAGRAM_LEN_MAX).zip(&metas).take(count) {
-                        if choice {
-                            self.routes.insert(meta.addr, Route { at, own: meta.dst_ip });
+                    read += count;
+                    let metas = &metas[..count];
+                    let mut known = [false; BATCH_SIZE];
+                    known.iter_mut().zip(metas).for_each(|(known, meta)| *known = to.knows(meta.addr));
+                    for first in [true, false] {
+                        let chunks = self.buffer.chunks(DATAGRAM_LEN_MAX).zip(metas).zip(known);
+                        for ((chunk, meta), known) in chunks.filter(|(_, known)| *known == first) {
+                            if !admission.admits(now, meta.addr, known) {
+                                continue;
+                            }
+                            if choice {
+                                self.routes.insert(meta.addr, Route { at, own: meta.dst_ip });
+                            }
+                            taken += each_datagram(&chunk[..meta.len], meta.stride, |bytes| to.take(meta.addr, bytes));
                         }
-                        taken += each_datagram(&chunk[..meta.len], meta.stride, |bytes| take(meta.addr, bytes));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An ICMP answer to something sent before: nothing to do with what is to be read next.
                 Err(error) => {
-                    taken += 1;
+                    read += 1;
                     log::debug!("receiving: {error}");
                 }
             }
@@ -200,5 +223,41 @@ mod tests {
         let mut empty = 0;
         assert_eq!(each_datagram(b"", 0, |bytes| empty += usize::from(bytes.is_empty())), 1);
         assert_eq!(empty, 1);
+    }
+
+    /// Who sends from `known` is known.
+    struct Inbox {
+        known: SocketAddr,
+        taken: Vec<SocketAddr>,
+    }
+
+    impl Recipient for Inbox {
+        fn knows(&self, peer: SocketAddr) -> bool {
+            peer == self.known
+        }
+
+        fn take(&mut self, peer: SocketAddr, _bytes: &[u8]) {
+            self.taken.push(peer);
+        }
+    }
+
+    #[test]
+    fn one_turn_takes_so_many_and_known_addresses_first() {
+        let poll = mio::Poll::new().expect("a poll");
+        let mut sockets = Sockets::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))], poll.registry()).expect("a socket");
+        let gateway = sockets.addresses().next().expect("one");
+        let [known, stranger] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket"));
+        let send = |from: &std::net::UdpSocket| _ = from.send_to(b"x", gateway).expect("it is sent");
+        (0..BATCH_SIZE - 1).for_each(|_| send(&stranger));
+        send(&known);
+        (0..2 * BATCH_MAX).for_each(|_| send(&stranger));
+        let known = known.local_addr().expect("an address");
+        let mut inbox = Inbox { known, taken: Vec::new() };
+        let mut admission = Admission::new();
+        assert!(sockets.receive(0, Now::ZERO, &mut admission, &mut inbox), "there is more");
+        assert_eq!(inbox.taken[0], known, "before those that came before it");
+        assert!((BATCH_MAX..BATCH_MAX + BATCH_SIZE).contains(&inbox.taken.len()));
+        while sockets.receive(0, Now::ZERO, &mut admission, &mut inbox) {}
+        assert_eq!(inbox.taken.len(), BATCH_SIZE + 2 * BATCH_MAX, "none is lost");
     }
 }

@@ -1,12 +1,13 @@
-"""Recomputes every derived value of cbor-schema/vectors/*.txt (docs/protocol.md sections 1 to 7)."""
+"""Recomputes every derived value of cbor-schema/vectors/*.txt (docs/protocol.md sections 1 to 7 and 10)."""
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
 from sga1.groups import PROFILES
-from sga1.primitives import (ctx, digits, enc, f, f8, h, inbox_seal, kdf, life_key, message_seal, peer, pk_seal, seal,
-                             sha, trapdoor, trapdoor_seed, xor)
+from sga1.padding import inbox_size, pad, pad_text, unpad_text
+from sga1.primitives import (ctx, digits, enc, f, f8, h, inbox_seal, kdf, life_key, message_seal, padding_mark, peer,
+                             pk_seal, seal, sha, trapdoor, trapdoor_seed, xor)
 from sga1.suites import SUITES
 
 
@@ -236,7 +237,56 @@ def messages(v: File) -> None:
     inbox(v, "i", 4, "expired notification", [[[4, 7, expired]]])
 
 
-SECTIONS = [registration, attach, negotiation, exchange, messages]
+def padded_inbox(v: File, end: str, c: int, name: str, value: list) -> None:
+    """Section 10: the same as `inbox`, padded."""
+    tag = SUITES[v.suite].tag_length
+    plain = enc(value)
+    plain = v[f"{name} plaintext"] = pad(plain, inbox_size(len(plain) + 1 + tag) - tag)
+    v[f"{name} S"] = inbox_seal(v.suite, v[f"k_d {end}"], v[f"n_a {end}"], c, plain)
+    v[f"{name} payload"] = enc([c, v[f"{name} S"]])
+
+
+def padded_message(v: File, sequence: int, plain: bytes) -> bytes:
+    """Section 10: a message of d_i from a padded plaintext."""
+    name, handle = f"message {sequence} padded", v["handle i"]
+    v[f"{name} plaintext"] = plain
+    text = v[f"{name} ciphertext"] = message_seal(v.suite, v["traffic i"], v.run, sequence, plain)
+    hop = v[f"{name} hop"] = f8(v["hop key i"], "hop", handle, v.run, sequence, text)
+    v[f"{name} payload"] = enc([handle, v.run, sequence, text, hop])
+    return text
+
+
+def padded(v: File) -> None:
+    """Section 10."""
+    tag, k_d = SUITES[v.suite].tag_length, v["k_d i"]
+    a = v["register 0 A"]
+    plain = v["register padded B plaintext"] = pad(v["register 0 B plaintext"], 34 - tag)
+    b = v["register padded B"] = seal(v.suite, k_d, sha(a), ctx("register id"), plain)
+    request = v["register padded payload"] = enc([v.version, a, b])
+    plain = v["registered padded plaintext"] = pad(v["registered plaintext"], 50 - tag)
+    salt = enc([sha(request), v["registered nonce"]])
+    v["registered padded G"] = seal(v.suite, k_d, salt, ctx("registered"), plain)
+    v["registered padded payload"] = enc([v["registered nonce"], v["registered padded G"]])
+    plain = v["attach padded plaintext"] = pad(v["attach i plaintext"], 34 - tag)
+    v["attach padded S"] = seal(v.suite, k_d, v["n_a i"], ctx("attach"), plain)
+    v["attach padded payload"] = enc([v["ticket i"], v["n_a i"], v["attach padded S"]])
+    padded_inbox(v, "i", 0, "inbox padded", [[], v["next ticket i"], v["generation"]])
+    plain = v["ack padded plaintext"] = pad(v["ack plaintext"], 23 - tag)
+    v["ack padded S"] = seal(v.suite, v["k_d j"], enc([v["n_a j"], 1]), ctx("ack"), plain)
+    v["ack padded payload"] = enc([v["ticket j"], 1, v["ack padded S"]])
+    plain = v["A1 padded plaintext"] = pad(v["A1 plaintext"], 78)
+    v["A1 padded sealed"] = pk_seal(v.p, v["PK"], v["e A1"], ctx("pk negotiate"), plain)
+    v["A1 padded payload"] = enc(v["A1 padded sealed"])
+    padded_message(v, 0, pad(enc([0]), 7))
+    v["message 1 padded mark"] = padding_mark(v["traffic i"], v.run, 1)
+    plain = pad_text(v["text"], v["traffic i"], v.run, 1)
+    if unpad_text(plain, v["traffic i"], v.run, 1) != v["text"]:
+        raise ValueError("a padded text does not come out as it went in")
+    text = padded_message(v, 1, plain)
+    padded_inbox(v, "j", 4, "message 1 padded notification", [[[4, 6, [v["handle j"], v.run, 1, text]]]])
+
+
+SECTIONS = [registration, attach, negotiation, exchange, messages, padded]
 
 
 def main() -> int:

@@ -96,8 +96,10 @@ def one_case(args: argparse.Namespace, folder: Path, gateway: str, suite: str, n
     ours, theirs = f"py-{suite[:6]}-{number}", f"dev-{suite[:6]}-{number}"
     if suite.startswith("aes"):
         ours, theirs = f"py-ccm{suite[8:]}-{number}", f"dev-ccm{suite[8:]}-{number}"
-    python = End([sys.executable, "-m", "sga1", "--state", str(folder / f"{ours}.json")], ours)
-    device = End([args.device_bin, "--state", str(folder / theirs), "--json"], theirs)
+    # In the second case both pad what they can.
+    pads = [["--pad-attach"], ["--pad-sizes"]] if number == 2 else [[], []]
+    python = End([sys.executable, "-m", "sga1", *pads[0], "--state", str(folder / f"{ours}.json")], ours)
+    device = End([args.device_bin, *pads[1], "--state", str(folder / theirs), "--json"], theirs)
     python.run("register", "--gateway", gateway, "--id", ours, "--suite", suite)
     device.run("register", "--gateway", gateway, "--id", theirs, "--suite", suite)
     case(*((python, device) if number == 1 else (device, python)))

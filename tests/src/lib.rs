@@ -7,4 +7,6 @@ pub mod kill;
 pub mod load;
 pub mod script;
 pub mod sim;
+pub mod timing;
+pub mod unrepaired;
 pub mod vectors;

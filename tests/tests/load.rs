@@ -34,6 +34,23 @@ fn what_is_stored_for_absent_devices_is_there_after_a_kill() {
 }
 
 #[test]
+fn a_flood_is_sent_and_measured() {
+    let args = ["flood", "--seconds", "0.5", "--pps", "5000", "--variants", "a1,register,junk,attach,message,echoed"];
+    let figures = figures(&args);
+    let rows = figures["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 6);
+    for row in rows {
+        assert!(row["sent"].as_u64() > Some(100) && row["flooded"]["messages"].as_u64() > Some(0), "{row}");
+        let echoed = row["variant"] == "echoed";
+        assert_eq!(
+            row["accelerator_woken"].as_u64() > Some(0),
+            echoed,
+            "work is done for who receives, and for nobody else: {row}"
+        );
+    }
+}
+
+#[test]
 fn errors_say_what_is_wrong() {
     for (args, what) in [
         (&["absent", "--devices", "2", "--messages", "10000"][..], "a mailbox takes 250 messages"),

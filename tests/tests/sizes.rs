@@ -40,7 +40,7 @@ const MSG: Way = Way::To(Code::POST, "msg", false);
 const CREATED: Way = Way::Answer(Code::CREATED);
 const CHANGED: Way = Way::Answer(Code::CHANGED);
 
-const ROWS: [Row; 29] = [
+const ROWS: [Row; 37] = [
     ("GET of the package", None, Way::To(Code::GET, "register", false), None),
     ("package", Some("package"), Way::Answer(Code::CONTENT), None),
     ("Register (no proof)", Some("register 0"), REGISTER, None),
@@ -70,6 +70,14 @@ const ROWS: [Row; 29] = [
     ("B1, salted", Some("B1 of a later life"), KEX, None),
     ("message of 24 bytes, salted", Some("message 2 i"), MSG, None),
     ("salted message, notification", Some("message 2 i notification"), Way::Notification, None),
+    ("Register, padded", Some("register padded"), REGISTER, None),
+    ("Registered, padded", Some("registered padded"), CREATED, None),
+    ("Attach, padded", Some("attach padded"), Way::To(Code::FETCH, "msg", true), None),
+    ("Inbox, empty answer, padded", Some("inbox padded"), Way::Notification, None),
+    ("Ack, padded", Some("ack padded"), MSG, None),
+    ("A1, padded", Some("A1 padded"), NEGOTIATE, None),
+    ("message of 24 bytes, padded", Some("message 1 padded"), MSG, None),
+    ("its notification, padded", Some("message 1 padded notification"), Way::Notification, None),
 ];
 
 /// Rows of A1…B7, and those of B1…B7 in them.

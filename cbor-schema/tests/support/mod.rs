@@ -56,8 +56,10 @@ pub fn inbox(next: Option<NextAttach>) -> Vec<u8> {
             encoded(&MessageItem { handle, run: 1, sequence: 2, ciphertext: &[VARIABLE; 300], salt: None }),
         ),
         (kind::EXPIRED, encoded(&ExpiredItem { handle, run: 1, sequence: 2 })),
-        (8, vec![0x82, 0x82, 0x80, 0x19, 0x12, 0x34, 0x41, VARIABLE]),
-        (9, vec![0x61, b'a']),
+        (kind::PACKAGE, encoded(&package(Profile::Compact, &[VARIABLE; 32]))),
+        (kind::ENDED, encoded(&EndedItem { handle, reason: EndedItem::REVOKED })),
+        (10, vec![0x82, 0x82, 0x80, 0x19, 0x12, 0x34, 0x41, VARIABLE]),
+        (11, vec![0x61, b'a']),
         (u32::MAX, vec![0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
         (kind::VOID, vec![0x80]),
     ];
@@ -196,6 +198,7 @@ fn session() -> Vec<Sample> {
         "message-item": MessageItem<'_> = item;
         "message-item": MessageItem<'_> = MessageItem { sequence: 1, salt: Some([FIXED; 8]), ..item };
         "expired-item": ExpiredItem = ExpiredItem { handle, run: 1, sequence: 23 };
+        "ended-item": EndedItem = EndedItem { handle, reason: EndedItem::REVOKED };
     }
 }
 

@@ -23,7 +23,7 @@ use rand_core::{Rng, SeedableRng};
 use sga_coap::{Code, Config, Endpoint, ExchangeId, IncomingResponse, Now, Request, Transmit};
 
 use self::carried::Others;
-use crate::{Device, DeviceError, DeviceId, Handled, Method, Outgoing, REQUEST_LEN_MAX, RequestKind};
+use crate::{Device, DeviceError, DeviceId, Handled, Method, Outgoing, REQUEST_LEN_MAX, RequestKind, sealed_len_max};
 
 pub use carried::{CarriedAnswer, CarriedRequest};
 pub use image::{Image, ImageError, KeptText, ReceivedText};
@@ -195,7 +195,7 @@ impl Agent {
     /// # Errors
     /// See [`Device::send`].
     pub fn send(&mut self, peer: DeviceId, text: &[u8]) -> Result<(u32, u32), DeviceError> {
-        let mut bytes = vec![0; text.len() + 64];
+        let mut bytes = vec![0; sealed_len_max(text.len())];
         let sealed = self.device.send(peer, text, &mut bytes)?;
         bytes.truncate(sealed.len);
         self.kept.retain(|kept| kept.peer != peer);

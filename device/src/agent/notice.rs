@@ -46,6 +46,13 @@ pub enum Notice {
         /// Whether it was held against a pin known before.
         pinned: bool,
     },
+    /// The gateway has another key pair, and says so in the inbox.
+    PackageChanged {
+        /// The new pin.
+        pin: [u8; 16],
+    },
+    /// The new k_d is in force.
+    KeyRotated,
     /// The gateway has this device's key.
     Registered,
     /// The inbox is open.
@@ -54,6 +61,22 @@ pub enum Notice {
     Invited(DeviceId),
     /// The gateway no longer has the session with a peer; it is negotiated anew.
     SessionGone(DeviceId),
+    /// The gateway has ended the session with a peer.
+    SessionEnded {
+        /// With whom.
+        peer: DeviceId,
+        /// An end was revoked.
+        revoked: bool,
+    },
+    /// Texts that nobody fetched in time are gone, as far as they were not delivered.
+    Expired {
+        /// To whom.
+        peer: DeviceId,
+        /// Under which run.
+        run: u32,
+        /// The last.
+        sequence: u32,
+    },
     /// A cipher is agreed.
     Agreed(DeviceId),
     /// Texts can be sent.
@@ -62,6 +85,17 @@ pub enum Notice {
         peer: DeviceId,
         /// Under which run.
         run: u32,
+    },
+    /// The peer's message 0 of a run does not open: see [`Event::NotConfirmed`].
+    NotConfirmed {
+        /// With whom.
+        peer: DeviceId,
+        /// Under which run.
+        run: u32,
+        /// Whether this end holds a pair secret for the peer.
+        paired: bool,
+        /// Another run is tried.
+        again: bool,
     },
     /// The gateway has a text on disk.
     Sent {
@@ -123,15 +157,20 @@ fn plain(event: &Event<'_>) -> Option<Notice> {
             Notice::Step { step, peer, code, sent_len, received_len, took: Duration::ZERO }
         }
         Event::PackageAccepted { pin, pinned } => Notice::Package { pin, pinned },
+        Event::PackageChanged { pin } => Notice::PackageChanged { pin },
+        Event::KeyRotated => Notice::KeyRotated,
         Event::Registered => Notice::Registered,
         Event::Attached { .. } => Notice::Attached,
         Event::Invited { peer } => Notice::Invited(peer),
         Event::SessionGone { peer } => Notice::SessionGone(peer),
+        Event::SessionEnded { peer, revoked } => Notice::SessionEnded { peer, revoked },
+        Event::Expired { peer, run, sequence } => Notice::Expired { peer, run, sequence },
         Event::Agreed { peer } => Notice::Agreed(peer),
         Event::Established { peer, run } => Notice::Established { peer, run },
+        Event::NotConfirmed { peer, run, paired, again } => Notice::NotConfirmed { peer, run, paired, again },
         Event::Gap { peer, run, from, to } => Notice::Gap { peer, run, from, to },
         Event::Refused { peer, why } => Notice::Refused { peer, why },
         Event::Failed { what } => Notice::Failed(what),
-        Event::RunStarted { .. } | Event::Expired { .. } | Event::Text { .. } | Event::Sent { .. } => return None,
+        Event::RunStarted { .. } | Event::Text { .. } | Event::Sent { .. } => return None,
     })
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{Cli, Command, ConnectArgs, ListenArgs, RegisterArgs, SendArgs};
+use super::args::{Cli, Command, ConnectArgs, ListenArgs, RegisterArgs, RotateArgs, SendArgs};
 use super::clock::entropy;
-use super::output::Output;
+use super::output::{Output, ended};
 use super::run::{Runner, Seen};
 use super::state::{self, State};
-use super::{Stop, files};
+use super::{Stop, files, pair};
 use crate::agent::{Image, Notice, PEERS, generator};
 use crate::{Accept, Device, DeviceId, Failure, Handled, Phase, REQUEST_LEN_MAX, Refusal, Secret, SuiteSet};
 
@@ -27,6 +27,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Stop> {
         Command::Connect(args) => connect(cli, args, output),
         Command::Send(args) => send(cli, args, output),
         Command::Listen(args) => listen(cli, args, output),
+        Command::Rotate(args) => rotate(cli, args, output),
+        Command::Pair(args) => pair::pair(cli, args, output),
+        Command::Code(args) => pair::code(&cli.state, args, output),
         Command::Status => status(&cli.state, output),
     }
 }
@@ -44,6 +47,7 @@ fn open(cli: &Cli, output: Output) -> Result<Runner, Stop> {
     }
     let mut runner = Runner::new(device, image, state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
+    runner.agent.device_mut().set_pad(cli.pad_sizes);
     Ok(runner)
 }
 
@@ -75,6 +79,7 @@ fn registering(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<Runner,
     device.register();
     let mut runner = Runner::new(device, image.unwrap_or_default(), state, output, cli.via_files.as_deref())?;
     runner.set_block_szx(cli.block_szx);
+    runner.agent.device_mut().set_pad(cli.pad_sizes);
     Ok(runner)
 }
 
@@ -88,6 +93,22 @@ fn register(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<(), Stop> 
         Seen::Notice(Notice::Registered) => Ok(Some(())),
         Seen::Notice(Notice::Failed(failure)) => Err(Stop::Failed(explain(failure))),
         _ => Ok(None),
+    })
+}
+
+/// The new key is in the state folder before it leaves: where no answer comes, the next command asks again with the same one.
+fn rotate(cli: &Cli, args: &RotateArgs, output: Output) -> Result<(), Stop> {
+    let mut runner = open(cli, output)?;
+    runner.agent.device_mut().rotate(Secret::new(entropy()?)).map_err(Stop::failed)?;
+    let mut rotated = false;
+    let gateway = runner.gateway();
+    runner.run(Some(Duration::from_secs(args.timeout)), &format!("no answer from {gateway}"), |agent, seen| {
+        match seen {
+            Seen::Notice(Notice::KeyRotated) => rotated = true,
+            Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
+            _ => {}
+        }
+        Ok((rotated && agent.device().is_attached() && agent.is_idle()).then_some(()))
     })
 }
 
@@ -138,6 +159,7 @@ fn read_answer(cli: &Cli, args: &RegisterArgs, output: Output) -> Result<(), Sto
     let Some(file) = &args.read_answer else { return Ok(()) };
     let mut answer = files::read(file)?;
     let (package, request) = (files::read(&state.carried_package())?, files::read(&state.carried_request())?);
+    device.set_pad(cli.pad_sizes);
     device.register();
     device.saved();
     take_package(&mut device, &package)?;
@@ -172,6 +194,13 @@ fn connect(cli: &Cli, args: &ConnectArgs, output: Output) -> Result<(), Stop> {
         match seen {
             Seen::Notice(Notice::Established { peer: with, .. }) if *with == peer => reached = true,
             Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+            // It has ended while this device was away: that is what a new one is asked for.
+            Seen::Notice(Notice::SessionEnded { peer: with, .. }) if *with == peer => {
+                agent.device_mut().connect(peer, args.suite).map_err(Stop::failed)?;
+            }
+            Seen::Notice(Notice::NotConfirmed { peer: with, run, paired, again: false }) if *with == peer => {
+                return Err(Stop::Failed(pair::not_confirmed(peer, *run, *paired)));
+            }
             // A text of an earlier call went with its session: it is reported, and the session is negotiated anew.
             Seen::Notice(Notice::Failed(Failure::TextLost { .. })) => {}
             Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
@@ -208,9 +237,16 @@ fn refusal(why: Refusal) -> Result<(), Stop> {
 
 fn explain(failure: &Failure) -> String {
     match failure {
-        Failure::PinMismatch => "the gateway's package does not have that pin: it is another gateway".into(),
+        Failure::PinMismatch => {
+            "the gateway does not have the key pair of that pin: it is another gateway, or it has rotated its keys while this device \
+             was away. If its operator confirms a new pin, `register --pin NEW` takes it; id, key and sessions stay"
+                .into()
+        },
         Failure::PackageUnusable => {
             "the gateway's package cannot be used: other version, or no cipher in common".into()
+        }
+        Failure::Registration { code: 0x83 } | Failure::Attach { code: 0x83 } => {
+            "the gateway's operator has revoked this device".into()
         }
         Failure::Registration { code: 0x81 } => {
             "the gateway does not accept this device: wrong --token, or not on its list".into()
@@ -234,12 +270,13 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
     } else {
         args.text.clone().into_bytes()
     };
-    if text.len() > sga_schema::limits::TEXT_LEN_MAX {
-        return Err(Stop::Failed(format!(
-            "{} bytes; a text has at most {}",
-            text.len(),
-            sga_schema::limits::TEXT_LEN_MAX
-        )));
+    let (most, when) = if cli.pad_sizes {
+        (sga_schema::padding::PADDED_TEXT_LEN_MAX, " with --pad-sizes")
+    } else {
+        (sga_schema::limits::TEXT_LEN_MAX, "")
+    };
+    if text.len() > most {
+        return Err(Stop::Failed(format!("{} bytes; a text has at most {most}{when}", text.len())));
     }
     let mut runner = open(cli, output)?;
     let peer = args.peer;
@@ -258,6 +295,12 @@ fn send(cli: &Cli, args: &SendArgs, output: Output) -> Result<(), Stop> {
                     return Ok(Some(()));
                 }
                 Seen::Notice(Notice::Refused { peer: about, why }) if *about == peer => refusal(*why)?,
+                Seen::Notice(Notice::SessionEnded { peer: with, revoked }) if *with == peer => {
+                    return Err(Stop::Failed(ended(peer, *revoked)));
+                }
+                Seen::Notice(Notice::NotConfirmed { peer: with, run, paired, again: false }) if *with == peer => {
+                    return Err(Stop::Failed(pair::not_confirmed(peer, *run, *paired)));
+                }
                 // One of an earlier call: this one goes after it.
                 Seen::Notice(Notice::Failed(Failure::TextLost { .. })) if own.is_none() => {}
                 Seen::Notice(Notice::Failed(failure)) => return Err(Stop::Failed(explain(failure))),
@@ -320,6 +363,7 @@ fn status(folder: &Path, output: Output) -> Result<(), Stop> {
                 "suite": session.suite.map(|suite| suite.name()),
                 "run": session.run,
                 "established": session.established,
+                "paired": session.paired,
                 "next_send": session.next_send,
                 "next_receive": session.next_receive,
                 "unconfirmed_text": session.in_flight.is_some(),
@@ -343,7 +387,8 @@ fn status(folder: &Path, output: Output) -> Result<(), Stop> {
     output.line(&format!("{} at {gateway}, registered: {}", device.id(), device.is_registered()))?;
     for session in device.sessions() {
         let suite = session.suite.map_or("-", |suite| suite.name());
-        output.line(&format!("  {}: {:?}, run {}, {suite}", session.peer, session.phase, session.run))?;
+        let paired = if session.paired { ", paired" } else { "" };
+        output.line(&format!("  {}: {:?}, run {}, {suite}{paired}", session.peer, session.phase, session.run))?;
     }
     Ok(())
 }

@@ -31,6 +31,10 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Stop> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync the folder", folder))
 }
 
+pub(crate) fn open(path: &Path) -> Result<File, Stop> {
+    File::open(path).map_err(failed("open", path))
+}
+
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Stop> {
     fs::read(path).map_err(failed("read", path))
 }

@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod files;
 mod output;
+mod pair;
 mod run;
 mod state;
 

@@ -5,8 +5,9 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use sga_coap::Code;
+use sga_schema::DeviceId;
 
-use super::Stop;
+use super::{Stop, pair};
 use crate::agent::{Notice, ReceivedText};
 use crate::{RequestKind, Step};
 
@@ -68,13 +69,25 @@ impl Output {
             }),
             Notice::Package { pin, pinned } => json!({ "event": "package", "pin": hex::encode(pin), "pinned": pinned }),
             Notice::Registered => json!({ "event": "registered" }),
+            Notice::PackageChanged { pin } => json!({ "event": "package changed", "pin": hex::encode(pin) }),
+            Notice::KeyRotated => json!({ "event": "key rotated" }),
             Notice::Attached => json!({ "event": "attached" }),
             Notice::Invited(peer) => json!({ "event": "invited", "peer": peer.to_string() }),
             Notice::SessionGone(peer) => json!({ "event": "session gone", "peer": peer.to_string() }),
+            Notice::SessionEnded { peer, revoked } => {
+                json!({ "event": "session ended", "peer": peer.to_string(), "revoked": revoked })
+            }
+            Notice::Expired { peer, run, sequence } => {
+                json!({ "event": "expired", "peer": peer.to_string(), "run": run, "sequence": sequence })
+            }
             Notice::Agreed(peer) => json!({ "event": "agreed", "peer": peer.to_string() }),
             Notice::Established { peer, run } => {
                 json!({ "event": "established", "peer": peer.to_string(), "run": run })
             }
+            Notice::NotConfirmed { peer, run, paired, again } => json!({
+                "event": "not confirmed", "peer": peer.to_string(), "run": run, "paired": paired, "again": again,
+                "why": pair::not_confirmed(*peer, *run, *paired),
+            }),
             Notice::Sent { peer, run, sequence } => {
                 json!({ "event": "sent", "peer": peer.to_string(), "run": run, "sequence": sequence })
             }
@@ -98,6 +111,19 @@ impl Output {
             Notice::Established { peer, run } => complain(&format!("connected with {peer} (run {run})")),
             Notice::SessionGone(peer) => {
                 complain(&format!("the gateway's store was replaced and has no session with {peer}: negotiating anew"));
+            }
+            Notice::PackageChanged { pin } => {
+                complain(&format!("the gateway has another key pair; its pin is {} from now on", hex::encode(pin)));
+            }
+            Notice::SessionEnded { peer, revoked } => complain(&ended(*peer, *revoked)),
+            Notice::Expired { peer, sequence, .. } => {
+                complain(&format!(
+                    "texts to {peer} up to {sequence} were not fetched in time: what was not delivered is gone"
+                ));
+            }
+            Notice::NotConfirmed { peer, run, paired, again } => {
+                let then = if *again { "; another run is tried" } else { "" };
+                complain(&format!("{}{then}", pair::not_confirmed(*peer, *run, *paired)));
             }
             Notice::Gap { peer, from, to, .. } => complain(&format!("texts {from}–{to} from {peer} will not come")),
             Notice::Refused { peer, why } => complain(&format!("{peer}: refused: {why:?}")),
@@ -134,4 +160,10 @@ fn step_text(step: Step) -> &'static str {
         Step::B6 => "Y and f_K received",
         Step::B7 => "session key K_isj = Y^R",
     }
+}
+
+/// What a user is told of a session that the gateway has ended.
+pub(crate) fn ended(peer: DeviceId, revoked: bool) -> String {
+    let why = if revoked { "one of its ends was revoked by the operator" } else { "it does not say why" };
+    format!("the gateway has ended the session with {peer}: {why}; `connect {peer}` asks for a new one")
 }

@@ -9,7 +9,7 @@ use sga_device::{DeviceId, RequestKind, SuiteSet};
 
 use super::id;
 use sga_schema as wire;
-use sga_schema::{Handle, Message, Sealed, Suite, Tag8, kind};
+use sga_schema::{Handle, Message, Sealed, Suite, Tag8, kind, padding};
 
 pub(crate) fn encoded<'a, M: Message<'a>>(message: &M) -> Vec<u8> {
     let mut bytes = vec![0; wire::encoded_len(message)];
@@ -33,6 +33,12 @@ fn seal_bytes(key: SealKey, plain: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn pad(plain: &mut Vec<u8>, to: usize) {
+    let len = plain.len();
+    plain.resize(to, 0);
+    padding::pad(plain, len, to).unwrap();
+}
+
 fn open(key: SealKey, sealed: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = sealed.to_vec();
     let len = key.open(&mut bytes).ok()?;
@@ -51,6 +57,7 @@ struct Known {
     nonce: [u8; 8],
     counter: u32,
     observing: bool,
+    pad: bool,
     shown: u32,
 }
 
@@ -71,6 +78,9 @@ struct Session {
     first: Option<(usize, Vec<u8>, [u8; 32])>,
     bodies: [Vec<u8>; 2],
     answers: [Vec<u8>; 2],
+    /// N_i, N_j and R_s of the last run that was closed, which an honest gateway would have erased.
+    elements: [Vec<u8>; 2],
+    session_secret: Option<Seed>,
     hops: HashMap<(usize, u32), [u8; 32]>,
     stored: HashMap<(usize, u32, u32), [u8; 8]>,
 }
@@ -88,7 +98,29 @@ pub(crate) struct Gateway {
     /// All items that there ever were.
     sent: Vec<(DeviceId, u32, Vec<u8>)>,
     sealed: HashMap<KeyAndNonce, Vec<u8>>,
+    /// What takes the place of Y and of h(N of the peer) in a B6, by the role of who gets it.
+    pub(crate) lie: Option<B6Lie>,
+    /// It sits in the middle of B5.
+    pub(crate) middle: Option<Middle>,
+    /// It does not follow the protocol: the next message that it hands on is another.
+    pub(crate) bend_next_message: bool,
+    /// It does that to the next Inbox's plaintext.
+    pub(crate) bend_inbox: Option<fn(&mut Vec<u8>)>,
 }
+
+/// A gateway that gives each end a Y of its own making and has a root with each; texts are opened under the one and sealed anew
+/// under the other.
+#[derive(Default)]
+pub(crate) struct Middle {
+    roots: HashMap<(usize, u32, usize), [u8; 32]>,
+    /// What it has read.
+    pub(crate) read: Vec<Vec<u8>>,
+    /// Texts that did not open under the root that it thinks it has with their sender.
+    pub(crate) unread: usize,
+}
+
+/// Changes Y and h(N) of the B6 for this role; the tag is over the true th_B and over the Y that is sent.
+pub(crate) type B6Lie = fn(usize, &mut Vec<u8>, &mut [u8; 16]);
 
 /// What names a key and a nonce: leg, run, sequence of a message, salt.
 type KeyAndNonce = (Handle, u32, Option<u32>, Option<[u8; 8]>);
@@ -114,6 +146,10 @@ impl Gateway {
             sessions: Vec::new(),
             sealed: HashMap::new(),
             sent: Vec::new(),
+            lie: None,
+            middle: None,
+            bend_next_message: false,
+            bend_inbox: None,
         }
     }
 
@@ -172,8 +208,43 @@ impl Gateway {
         &mut self.known(device).items
     }
 
+    /// Bodies of all items of one kind that a device was ever sent.
+    pub(crate) fn bodies(&self, device: DeviceId, kind: u32) -> Vec<Vec<u8>> {
+        self.sent.iter().filter(|item| item.0 == device && item.1 == kind).map(|item| item.2.clone()).collect()
+    }
+
     fn known(&mut self, device: DeviceId) -> &mut Known {
         self.devices.get_mut(device.as_bytes()).unwrap()
+    }
+
+    /// What a gateway that has kept everything can try: roots from every element within two exponentiations of what it has, with this
+    /// pair secret. How many of the recorded texts (beyond message 0) open.
+    pub(crate) fn try_roots(&self, pair: Option<&Secret<32>>, session: usize) -> usize {
+        let session = &self.sessions[session];
+        let n = session.elements.clone().map(|n| Element::parse(self.group, &n).unwrap());
+        let peer = |end: usize| steps::peer_key(&Secret::new(session.legs[end].key.unwrap()));
+        let peers = [peer(0), peer(1)];
+        let th_b = steps::th_b(&session.th_a, session.run, n[0].as_bytes(), n[1].as_bytes());
+        let secrets = [&self.secret, session.session_secret.as_ref().unwrap()];
+        let mut reach = vec![self.public.clone(), n[0].clone(), n[1].clone()];
+        for _ in 0..2 {
+            let further: Vec<_> = reach.iter().flat_map(|base| secrets.map(|by| self.group.exp(base, by))).collect();
+            reach.extend(further);
+        }
+        let mut opened = 0;
+        for (device, kind, body) in &self.sent {
+            let Ok(item) = wire::decode::<wire::MessageItem<'_>>(body) else { continue };
+            if *kind != kind::MESSAGE || item.sequence == 0 {
+                continue;
+            }
+            let sender = if *device == session.legs[1].id { 0 } else { 1 };
+            for element in &reach {
+                let root = steps::root(element, &peers[0], &peers[1], pair, &th_b);
+                let key = steps::traffic(&root, aead(session.suite), sender);
+                opened += usize::from(key.open(item.run, item.sequence, &mut item.ciphertext.to_vec()).is_ok());
+            }
+        }
+        opened
     }
 
     /// Forgets who is attached, as a restart does.
@@ -211,7 +282,8 @@ impl Gateway {
         let key = Secret::new(secret.registered_key);
         let name = open(steps::register_id(aead(secret.suite), &key, &sha256(request.sealed_key)), request.sealed_id);
         let name = name.unwrap();
-        let wire::SealedId(device) = wire::decode(&name).unwrap();
+        let fits = request.sealed_id.len() == padding::ID_SEALED_LEN;
+        let (wire::SealedId(device), padded) = padding::decode_padded(&name, fits).unwrap();
         let new = !self.devices.contains_key(device.as_bytes());
         let known = self.devices.entry(device.as_bytes().to_vec()).or_insert(Known {
             key: secret.registered_key,
@@ -224,6 +296,7 @@ impl Gateway {
             nonce: [0; 8],
             counter: 0,
             observing: false,
+            pad: false,
             shown: 0,
         });
         if known.key != secret.registered_key {
@@ -233,7 +306,11 @@ impl Gateway {
         let grant =
             wire::Grant { ticket: self.ticket(device), attach_number, request_number, generation: self.generation };
         let nonce = self.random();
-        let sealed = seal(steps::registered(aead(secret.suite), &key, &sha256(payload), &nonce), &grant);
+        let mut plain = encoded(&grant);
+        if padded {
+            pad(&mut plain, padding::GRANT_SEALED_LEN - secret.suite.tag_len());
+        }
+        let sealed = seal_bytes(steps::registered(aead(secret.suite), &key, &sha256(payload), &nonce), &plain);
         (if new { 0x41 } else { 0x44 }, encoded(&wire::Registered { nonce, sealed: &sealed }))
     }
 
@@ -244,7 +321,8 @@ impl Gateway {
         let known = self.known(device);
         let key = steps::attach(aead(known.suite), &Secret::new(known.key), &request.nonce);
         let Some(plain) = open(key, request.sealed) else { return UNAUTHORIZED };
-        let secret: wire::AttachSecret = wire::decode(&plain).unwrap();
+        let fits = request.sealed.len() == padding::ATTACH_SEALED_LEN;
+        let (secret, padded): (wire::AttachSecret, bool) = padding::decode_padded(&plain, fits).unwrap();
         if secret.attach_number <= known.attach_number {
             return UNAUTHORIZED;
         }
@@ -252,6 +330,7 @@ impl Gateway {
         known.nonce = request.nonce;
         known.counter = 0;
         known.observing = observe;
+        known.pad = padded;
         known.shown = 0;
         if secret.generation == generation {
             known.cursor = known.cursor.max(secret.cursor);
@@ -261,6 +340,7 @@ impl Gateway {
     }
 
     fn represent(&mut self, device: DeviceId, next: Option<wire::NextAttach>) -> Vec<u8> {
+        let bend = self.bend_inbox.take();
         let known = self.known(device);
         known.items.retain(|item| item.0 > known.cursor);
         let mut plain = vec![0; 20_000];
@@ -270,10 +350,18 @@ impl Gateway {
             known.shown = *number;
         }
         let len = writer.finish(next);
+        plain.truncate(len);
+        if known.pad {
+            let tag_len = known.suite.tag_len();
+            pad(&mut plain, padding::inbox_sealed_len(len + 1 + tag_len) - tag_len);
+        }
+        if let Some(bend) = bend {
+            bend(&mut plain);
+        }
         let counter = known.counter;
         known.counter += 1;
         let key = steps::inbox(aead(known.suite), &Secret::new(known.key), &known.nonce, counter);
-        let sealed = seal_bytes(key, &plain[..len]);
+        let sealed = seal_bytes(key, &plain);
         encoded(&wire::Inbox { counter, sealed: &sealed })
     }
 
@@ -290,7 +378,8 @@ impl Gateway {
         let known = self.known(device);
         let key = steps::ack(aead(known.suite), &Secret::new(known.key), &known.nonce, request.counter);
         let Some(plain) = open(key, request.sealed) else { return UNAUTHORIZED };
-        let wire::AckSecret { cursor } = wire::decode(&plain).unwrap();
+        let fits = request.sealed.len() == padding::ACK_SEALED_LEN;
+        let (wire::AckSecret { cursor }, _) = padding::decode_padded(&plain, fits).unwrap();
         known.cursor = known.cursor.max(cursor);
         (0x44, Vec::new())
     }
@@ -305,7 +394,7 @@ impl Gateway {
     fn negotiate(&mut self, payload: &[u8]) -> Reply {
         let Sealed(sealed) = wire::decode(payload).unwrap();
         let Some(plain) = self.pk_open(PkPurpose::Negotiate, sealed) else { return UNAUTHORIZED };
-        match wire::decode(&plain).unwrap() {
+        match padding::decode_padded(&plain, plain.len() == padding::A1_LEN).unwrap().0 {
             wire::NegotiateSecret::Invite(a1) => self.invite(&a1, &sha256(payload)),
             wire::NegotiateSecret::Reply(a3) => self.reply(&a3, &sha256(payload)),
         }
@@ -362,6 +451,8 @@ impl Gateway {
             first: None,
             bodies: Default::default(),
             answers: Default::default(),
+            elements: Default::default(),
+            session_secret: None,
             hops: HashMap::new(),
             stored: HashMap::new(),
         });
@@ -510,13 +601,25 @@ impl Gateway {
         let parsed = n.clone().map(|n| Element::parse(group, &n).unwrap());
         let (y_i, y_j) = accelerator::session_halves(group, &parsed[0], &parsed[1], &r_s);
         let th_b = steps::th_b(&th_a, half.run, &n[0], &n[1]);
-        for (end, y) in [(0, y_i), (1, y_j)] {
+        session.elements = n.clone();
+        session.session_secret = Some(r_s.duplicate());
+        let peer = |end: usize| steps::peer_key(&Secret::new(session.legs[end].key.unwrap()));
+        let peers = [peer(0), peer(1)];
+        for (end, mut y) in [(0, y_i), (1, y_j)] {
             let key = Secret::new(keys[end]);
-            let secret = wire::B6Secret {
-                element: y.as_bytes(),
-                peer_hash: short_hash(&n[1 - end]),
-                tag: steps::b6_tag(&key, end as u8, half.run, &th_b, y.as_bytes()),
-            };
+            if let Some(middle) = &mut self.middle {
+                // Y = g^a: what the end makes of it is N^a.
+                let a = Seed::new(&mut self.rng);
+                y = group.exp_base(&a);
+                let root = steps::root(&group.exp(&parsed[end], &a), &peers[0], &peers[1], None, &th_b);
+                middle.roots.insert((index, half.run, end), *root.expose());
+            }
+            let (mut element, mut peer_hash) = (y.as_bytes().to_vec(), short_hash(&n[1 - end]));
+            if let Some(lie) = self.lie {
+                lie(end, &mut element, &mut peer_hash);
+            }
+            let tag = steps::b6_tag(&key, end as u8, half.run, &th_b, &element);
+            let secret = wire::B6Secret { element: &element, peer_hash, tag };
             let k_t = Secret::new(session.legs[end].key.unwrap());
             session.answers[end] = seal(steps::b6(suite, &k_t, &th_a, half.run, end as u8), &secret);
             session.hops.insert((end, half.run), *steps::hop_key(&key, &th_b).expose());
@@ -550,11 +653,33 @@ impl Gateway {
             return (0x89, Vec::new());
         }
         let other = &session.legs[1 - role];
+        let suite = aead(session.suite);
+        let mut ciphertext = post.ciphertext.to_vec();
+        if let Some(middle) = &mut self.middle {
+            let key = |end: usize| {
+                let root = Secret::new(middle.roots[&(index, post.run, end)]);
+                let key = steps::traffic(&root, suite, role as u8);
+                post.salt.map_or(key.duplicate(), |salt| key.in_life(&salt))
+            };
+            let mut text = ciphertext.clone();
+            if let Ok(len) = key(role).open(post.run, post.sequence, &mut text) {
+                // In the place of the sender's own, which is as long.
+                ciphertext[..len].copy_from_slice(&text[..len]);
+                let sealed = key(1 - role).seal(post.run, post.sequence, &mut ciphertext, len).unwrap();
+                assert_eq!(sealed, ciphertext.len());
+                if post.sequence > 0 {
+                    middle.read.push(text[..len].to_vec());
+                }
+            } else {
+                middle.unread += 1;
+            }
+        }
+        ciphertext[0] ^= u8::from(std::mem::take(&mut self.bend_next_message));
         let item = wire::MessageItem {
             handle: other.handle,
             run: post.run,
             sequence: post.sequence,
-            ciphertext: post.ciphertext,
+            ciphertext: &ciphertext,
             salt: post.salt,
         };
         let (device, item) = (other.id, encoded(&item));

@@ -8,7 +8,7 @@ use rand_core::SeedableRng;
 use sga_device::{Device, DeviceId, Event, Handled, Outgoing};
 
 #[allow(unused_imports, reason = "not all tests need all of it")]
-pub(crate) use gateway::{Gateway, Reply, encoded};
+pub(crate) use gateway::{Gateway, Middle, Reply, encoded};
 
 pub(crate) fn id(text: &str) -> DeviceId {
     text.parse().unwrap()
@@ -88,7 +88,7 @@ impl End {
     }
 
     pub(crate) fn send(&mut self, peer: DeviceId, text: &[u8]) {
-        let mut buf = vec![0; text.len() + 64];
+        let mut buf = vec![0; sga_device::sealed_len_max(text.len())];
         let sealed = self.device.send(peer, text, &mut buf).unwrap();
         self.outbox = Some(buf[..sealed.len].to_vec());
         self.save();

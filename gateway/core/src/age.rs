@@ -110,21 +110,25 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// Goes through a few devices, or sessions, and starts over at the end.
-    pub(crate) fn step_census(&mut self, now: Now, task: &mut Task) -> Result<Step, Stop> {
+    pub(crate) fn step_census(&mut self, now: Now, from: Census, task: &mut Task) -> Result<Step, Stop> {
         let Some((keys, more)) = task.scratch.keys.take() else {
-            let (from, to) = match self.census {
+            let (from, to) = match from {
                 Census::Devices(from) => (Key::Device(from), Key::Device(DeviceIndex::MAX)),
                 Census::Sessions(from) => (Key::Session(from), Key::Session(Handle([u8::MAX; 4]))),
             };
             return Ok(Step::Load(vec![Want::Keys { from, to, max: CENSUS_BATCH_MAX }]));
         };
-        self.census = match keys.last() {
-            Some(Key::Device(last)) if more => Census::Devices(last.saturating_add(1)),
-            Some(Key::Session(last)) if more => {
-                Census::Sessions(Handle(u32::from_be_bytes(last.0).saturating_add(1).to_be_bytes()))
-            }
-            _ => self.census.turn(),
-        };
+        // It may have been sent back to the first session meanwhile.
+        if self.census == from {
+            self.census = match keys.last() {
+                Some(Key::Device(last)) if more => Census::Devices(last.saturating_add(1)),
+                Some(Key::Session(last)) if more => {
+                    Census::Sessions(Handle(u32::from_be_bytes(last.0).saturating_add(1).to_be_bytes()))
+                }
+                _ => from.turn(),
+            };
+            self.hurried &= matches!(self.census, Census::Sessions(_));
+        }
         for key in keys {
             match key {
                 Key::Device(index) => self.start(now, Phase::Forget(index), None),
@@ -158,9 +162,12 @@ impl<R: CryptoRng> Gateway<R> {
         Ok(Step::Commit(plan))
     }
 
-    /// Drops a session of which both ends are forgotten.
-    pub(crate) fn step_drop_session(&mut self, handle: Handle, task: &mut Task) -> Result<Step, Stop> {
+    /// Drops a session of which both ends are forgotten, or ends one of which an end is revoked.
+    pub(crate) fn step_drop_session(&mut self, now: Now, handle: Handle, task: &mut Task) -> Result<Step, Stop> {
         let Some(session) = self.cache.session(handle)? else { return Ok(Step::Done) };
+        if session.ends.iter().any(|end| self.is_revoked(end.id)) {
+            return self.end_session(now, &session, task);
+        }
         let (i, j) = (session.ends[0].index, session.ends[1].index);
         if self.cache.device(i)?.is_some() || self.cache.device(j)?.is_some() {
             return Ok(Step::Done);

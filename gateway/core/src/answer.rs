@@ -1,9 +1,11 @@
 //! What the gateway says: the one place where an error becomes a CoAP code.
 
+use std::time::Duration;
+
 use sga_coap::{Code, Response};
 use sga_schema::{Message, SchemaError, VERSION};
 
-use crate::limits::{BUSY_RETRY_S, FULL_RETRY_S};
+use crate::limits::{BUSY_RETRY_S, FULL_RETRY_S, INVITATIONS_RETRY_S};
 use crate::storage::StoreError;
 
 /// `application/cbor`.
@@ -38,6 +40,10 @@ pub(crate) enum Refusal {
     Full,
     /// Nobody's: too many requests wait for the same thing, or in all.
     Busy,
+    /// The source's: it has asked too much of this in the last minute.
+    TooMany(Duration),
+    /// The device's: it has sent too many invitations that are not answered, or all together have.
+    Invitations,
     /// Ours: the store could not do it.
     Store(StoreError),
 }
@@ -96,6 +102,15 @@ impl Refusal {
                 .with_max_age(FULL_RETRY_S),
             Self::Busy => {
                 Response::problem(Code::TOO_MANY_REQUESTS, "too many requests", "try later").with_max_age(BUSY_RETRY_S)
+            }
+            Self::TooMany(wait) => {
+                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+                Response::problem(Code::TOO_MANY_REQUESTS, "too many requests", "from your network; try later")
+                    .with_max_age(seconds)
+            }
+            Self::Invitations => {
+                Response::problem(Code::TOO_MANY_REQUESTS, "too many invitations", "wait for answers; try later")
+                    .with_max_age(INVITATIONS_RETRY_S)
             }
             Self::Store(StoreError::Full) => {
                 Response::problem(Code::SERVICE_UNAVAILABLE, "no room", "the gateway's disk is full; try later")

@@ -19,6 +19,8 @@ pub(crate) struct Attachment {
     /// The next c: each payload under `nonce` has its own.
     pub(crate) counter: u32,
     pub(crate) block_bytes: usize,
+    /// What it is told is padded, since its attach was.
+    pub(crate) pad: bool,
     /// The highest number handed out since.
     pub(crate) sent_up_to: u32,
     /// The newest notification, until it is acknowledged.
@@ -30,6 +32,8 @@ pub(crate) struct Attachment {
     /// A notification is being put together.
     pub(crate) building: bool,
     pub(crate) used: u64,
+    /// The ticket that went to `peer` last.
+    pub(crate) handed: Option<[u8; 16]>,
 }
 
 impl Attachment {
@@ -140,12 +144,14 @@ pub(crate) mod tests {
             observing,
             counter: 0,
             block_bytes: 1_024,
+            pad: false,
             sent_up_to: 0,
             outstanding: None,
             full: false,
             probe: false,
             building: false,
             used: 0,
+            handed: None,
         }
     }
 

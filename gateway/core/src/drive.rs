@@ -2,11 +2,13 @@
 
 use rand_core::CryptoRng;
 use sga_coap::{Now, Response};
+use sga_schema::Role;
 
 use crate::answer::Refusal;
 use crate::gateway::Gateway;
 use crate::job::Job;
-use crate::record::Record;
+use crate::rates::Kind;
+use crate::record::{Record, Stage};
 use crate::storage::{Change, Commit, DeviceIndex, Found, Key, Load, StoreError, StoredItem, Want};
 use crate::task::{Origin, Phase, Plan, Step, Stop, Task, Then};
 
@@ -49,16 +51,20 @@ impl<R: CryptoRng> Gateway<R> {
             Phase::Withdraw { due_s, session } => self.step_withdraw(now, due_s, session, &mut task),
             Phase::Aged(from) => self.step_aged(now, from, &mut task),
             Phase::DropItems(mailbox) => self.step_drop_items(now, mailbox, &mut task),
-            Phase::Census => self.step_census(now, &mut task),
+            Phase::Census(from) => self.step_census(now, from, &mut task),
             Phase::Forget(index) => self.step_forget(now, index, &mut task),
-            Phase::DropSession(handle) => self.step_drop_session(handle, &mut task),
+            Phase::DropSession(handle) => self.step_drop_session(now, handle, &mut task),
             Phase::Meta => Ok(self.step_meta(now)),
         };
         match step {
-            Ok(Step::Job(work)) => {
-                self.jobs.push_back(Job { id: task.id, work });
-                self.tasks.insert(task.id, task);
-            }
+            Ok(Step::Job(work)) => match self.admit_job(now, &task) {
+                Ok(()) => {
+                    let (keys, previous) = (self.keys.pair.clone(), self.previous_pair());
+                    self.jobs.push(Job { id: task.id, work, keys, previous }, !task.phase.is_unproven());
+                    self.tasks.insert(task.id, task);
+                }
+                Err(refusal) => self.finish(now, task, Some(refusal.into_response())),
+            },
             Ok(Step::Load(wants)) => self.load(task, wants),
             Ok(Step::Commit(mut plan)) => {
                 let changes = core::mem::take(&mut plan.changes);
@@ -81,12 +87,29 @@ impl<R: CryptoRng> Gateway<R> {
             }
             Err(Stop::Refuse(refusal)) => {
                 log::debug!("{:?}: {refusal:?}", task.phase);
+                if let (Refusal::NotOpened, Some(origin)) = (&refusal, &task.origin) {
+                    self.limiter.take(now, origin.peer, Kind::Guess, origin.proven);
+                }
                 self.finish(now, task, Some(refusal.into_response()));
             }
         }
     }
 
+    /// Whether a task may have its public-key work done: what a session asks for always is.
+    fn admit_job(&mut self, now: Now, task: &Task) -> Result<(), Refusal> {
+        let Some(origin) = task.origin.as_ref().filter(|_| task.phase.is_unproven()) else { return Ok(()) };
+        if let Some(wait) = self.limiter.wait(now, origin.peer, Kind::Work, origin.proven) {
+            return Err(Refusal::TooMany(wait));
+        }
+        if !self.jobs.has_room() {
+            return Err(Refusal::Busy);
+        }
+        self.limiter.take(now, origin.peer, Kind::Work, origin.proven);
+        Ok(())
+    }
+
     pub(crate) fn load(&mut self, mut task: Task, wants: Vec<Want>) {
+        self.unverified_loads += usize::from(task.is_unverified());
         self.loads.push_back(Load { id: task.id, wants: wants.clone() });
         task.wants = wants;
         self.tasks.insert(task.id, task);
@@ -125,6 +148,7 @@ impl<R: CryptoRng> Gateway<R> {
     /// A commit is done: only now do its changes show.
     pub(crate) fn apply(&mut self, now: Now, task: Task, plan: Plan) {
         for (key, record) in plan.cache {
+            self.count_invitation(key, record.as_ref());
             self.cache.set(key, record);
         }
         for &(mailbox, number) in &plan.voided {
@@ -159,6 +183,16 @@ impl<R: CryptoRng> Gateway<R> {
         }
     }
 
+    fn count_invitation(&mut self, key: Key, record: Option<&Record>) {
+        let Key::Session(handle) = key else { return };
+        match record {
+            Some(Record::Session(session)) if matches!(session.stage, Stage::Invited { .. }) => {
+                self.invitations.add(handle, session.end(Role::Initiator).index);
+            }
+            _ => self.invitations.remove(handle),
+        }
+    }
+
     pub(crate) fn fail(&mut self, now: Now, task: Task, error: StoreError) {
         // The store itself says once that it is full.
         let level = if error == StoreError::Full { log::Level::Debug } else { log::Level::Error };
@@ -168,6 +202,7 @@ impl<R: CryptoRng> Gateway<R> {
 
     pub(crate) fn finish(&mut self, now: Now, mut task: Task, response: Option<Response>) {
         self.ready.extend(self.locks.release(&mut task));
+        self.unproven_tasks -= usize::from(task.phase.is_unproven());
         if let Phase::Notify(device) = task.phase {
             self.attachments.set_building(device, false);
         }
@@ -205,7 +240,7 @@ impl<R: CryptoRng> Gateway<R> {
         let messages_max = self.settings.mailbox_messages_max;
         // Only invitations are ever made void.
         let freed = plan.voided.iter().filter(|(of, _)| *of == mailbox).count();
-        let Some(meta) = self.mailboxes.reserve(mailbox, kind, body.len(), messages_max, freed)? else {
+        let Some(meta) = self.mailboxes.reserve(mailbox, kind, &body, messages_max, freed)? else {
             return Ok(None);
         };
         // The number that the new item takes is above theirs, which is all that they were kept for.

@@ -1,22 +1,30 @@
 //! The front door: datagrams and completions in, datagrams and orders out.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{CryptoRng, SeedableRng};
 use sga_coap::link_format::{self, Link};
-use sga_coap::{Code, Endpoint, Event, IncomingRequest, Now, Response, Transmit};
+use sga_coap::{Code, Demand, Endpoint, Event, IncomingRequest, Now, Response, Transmit};
 use sga_crypto::sha256;
-use sga_schema::{DeviceId, MsgPost};
+use sga_schema::MsgPost;
 
 use crate::answer::{CBOR, Refusal};
 use crate::attachments::Attachments;
 use crate::cache::Cache;
+use crate::decoy::Decoys;
+use crate::invitations::Invitations;
 use crate::job::{Job, Outcome};
-use crate::limits::{AGED_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, UPTIME_INTERVAL};
+use crate::jobs::Jobs;
+use crate::limits::{
+    AGED_INTERVAL, CENSUS_HURRY_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, TASKS_UNPROVEN_MAX,
+    UNVERIFIED_LOADS_MAX, UPTIME_INTERVAL,
+};
 use crate::mailbox::Mailboxes;
+use crate::rates::{Kind, Limiter};
 use crate::record::Meta;
+use crate::rotation::Rotation;
 use crate::route::{self, Path};
 use crate::settings::{Boot, GatewayKeys, Settings};
 use crate::storage::{Commit, Found, Load, StoreError};
@@ -47,7 +55,8 @@ pub struct Gateway<R> {
     pub(crate) keys: GatewayKeys,
     pub(crate) package: Vec<u8>,
     pub(crate) package_hash: [u8; 32],
-    links: Vec<Link>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) rotation: Rotation,
     pub(crate) tickets: Tickets,
     pub(crate) rng: R,
     pub(crate) endpoint: Endpoint<ChaCha12Rng>,
@@ -61,15 +70,24 @@ pub struct Gateway<R> {
     pub(crate) ready: VecDeque<u64>,
     pub(crate) loads: VecDeque<Load>,
     pub(crate) commits: VecDeque<Commit>,
-    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) jobs: Jobs,
+    pub(crate) limiter: Limiter,
+    pub(crate) decoys: Decoys,
+    pub(crate) invitations: Invitations,
+    /// Requests in work that have proven nothing.
+    pub(crate) unproven_tasks: usize,
+    /// Loads in work for requests from addresses that have not shown that they receive.
+    pub(crate) unverified_loads: usize,
     /// Uptime of earlier starts, and when this one began.
     uptime_before_s: u64,
     started: Option<Now>,
     next_expiry: Now,
     next_uptime: Now,
     next_aged: Now,
-    next_census: Now,
+    pub(crate) next_census: Now,
     pub(crate) census: Census,
+    /// Sessions with revoked devices may be left: the census makes no pauses until it is through with the sessions.
+    pub(crate) hurried: bool,
 }
 
 impl<R: CryptoRng> Gateway<R> {
@@ -80,13 +98,20 @@ impl<R: CryptoRng> Gateway<R> {
         let endpoint =
             Endpoint::new(route::coap_config(settings.separate_after), ChaCha12Rng::from_seed(seed), keys.echo_key);
         let package = settings.package(&keys.pair.public);
+        let mut rates_key = [0; 16];
+        rng.fill_bytes(&mut rates_key);
+        let decoys = Decoys::new(&mut rng);
+        let mut cache = Cache::new();
+        decoys.place(&mut cache);
         Self {
             package_hash: sha256(&package),
             links: route::links(package.len()),
             package,
+            rotation: Rotation::default(),
             tickets: Tickets::new(&keys.ticket_key),
             endpoint,
-            cache: Cache::new(),
+            cache,
+            decoys,
             mailboxes: Mailboxes::new(),
             attachments: Attachments::new(),
             locks: Locks::default(),
@@ -97,13 +122,18 @@ impl<R: CryptoRng> Gateway<R> {
             ready: VecDeque::new(),
             loads: VecDeque::new(),
             commits: VecDeque::new(),
-            jobs: VecDeque::new(),
+            jobs: Jobs::new(settings.rates.jobs_in_hand),
+            limiter: Limiter::new(settings.rates, &rates_key),
+            invitations: Invitations::default(),
+            unproven_tasks: 0,
+            unverified_loads: 0,
             started: None,
             next_expiry: Now::ZERO,
             next_uptime: Now::ZERO,
             next_aged: Now::ZERO,
             next_census: Now::ZERO,
             census: Census::Devices(0),
+            hurried: false,
             settings,
             keys,
             rng,
@@ -113,8 +143,24 @@ impl<R: CryptoRng> Gateway<R> {
     /// Takes one datagram. It never fails: what is wrong with it is the peer's to hear and the log's to keep.
     pub fn handle_datagram(&mut self, now: Now, peer: SocketAddr, bytes: &[u8]) {
         self.begin(now);
-        self.endpoint.handle_datagram(now, peer, bytes);
+        let demand = self.demand(now, peer);
+        self.endpoint.handle_demanding(now, peer, bytes, demand);
         self.drain_events(now);
+    }
+
+    /// Whether this address has shown, not long ago, that it receives, and its source is within its limits: its datagrams go before
+    /// those of others when there are too many.
+    #[must_use]
+    pub fn is_known(&self, now: Now, peer: SocketAddr) -> bool {
+        self.endpoint.is_verified(peer, now) && !self.limiter.is_over(now, peer)
+    }
+
+    /// What a request has to show: more if many have failed that came from there, or if the store is busy with strangers.
+    fn demand(&self, now: Now, peer: SocketAddr) -> Demand {
+        match self.limiter.demand(now, peer) {
+            Demand::Usual if self.unverified_loads >= UNVERIFIED_LOADS_MAX => Demand::Verified,
+            demand => demand,
+        }
     }
 
     /// Does what is due.
@@ -124,6 +170,7 @@ impl<R: CryptoRng> Gateway<R> {
         self.drain_events(now);
         if now >= self.next_expiry {
             self.next_expiry = now + EXPIRY_INTERVAL;
+            self.end_overlap(now);
             self.start(now, Phase::Expire, None);
         }
         if now >= self.next_uptime {
@@ -135,8 +182,8 @@ impl<R: CryptoRng> Gateway<R> {
             self.start(now, Phase::Aged(0), None);
         }
         if now >= self.next_census {
-            self.next_census = now + CENSUS_INTERVAL;
-            self.start(now, Phase::Census, None);
+            self.next_census = now + if self.hurried { CENSUS_HURRY_INTERVAL } else { CENSUS_INTERVAL };
+            self.start(now, Phase::Census(self.census), None);
         }
         self.run_ready(now);
     }
@@ -145,6 +192,7 @@ impl<R: CryptoRng> Gateway<R> {
     pub fn handle_load_done(&mut self, now: Now, id: u64, found: Result<Vec<Found>, StoreError>) {
         self.begin(now);
         let Some(mut task) = self.tasks.remove(&id) else { return };
+        self.unverified_loads -= usize::from(task.is_unverified());
         let wants = core::mem::take(&mut task.wants);
         match found.and_then(|found| self.take_found(&mut task, wants, found)) {
             Ok(()) => self.run(now, task),
@@ -174,6 +222,7 @@ impl<R: CryptoRng> Gateway<R> {
     pub fn handle_job_done(&mut self, now: Now, id: u64, outcome: Outcome) {
         self.begin(now);
         let Some(mut task) = self.tasks.remove(&id) else { return };
+        self.jobs.done(!task.phase.is_unproven());
         task.scratch.outcome = Some(outcome);
         self.run(now, task);
         self.run_ready(now);
@@ -196,7 +245,7 @@ impl<R: CryptoRng> Gateway<R> {
 
     /// The next piece of public-key work to do.
     pub fn poll_job(&mut self) -> Option<Job> {
-        self.jobs.pop_front()
+        self.jobs.poll()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, and why.
@@ -211,24 +260,6 @@ impl<R: CryptoRng> Gateway<R> {
         coap.into_iter().chain(own).min_by_key(|(at, _)| *at)
     }
 
-    /// Shuts these devices out, and no others: their observations end, and what they send is refused from here on.
-    pub fn set_revoked(&mut self, revoked: HashSet<DeviceId>) {
-        self.settings.revoked = revoked;
-        let (cache, settings) = (&mut self.cache, &self.settings);
-        let ended = self.attachments.remove_if(|device| match cache.device(device) {
-            Ok(Some(record)) => settings.revoked.contains(&record.id),
-            // Not in memory: whoever it is attaches anew, and is looked at then.
-            _ => true,
-        });
-        for (peer, token) in ended {
-            self.endpoint.forget_observer(peer, &token);
-        }
-    }
-
-    pub(crate) fn check_revoked(&self, device: DeviceId) -> Result<(), Refusal> {
-        if self.settings.revoked.contains(&device) { Err(Refusal::Revoked) } else { Ok(()) }
-    }
-
     /// Asks for the counters to be written, so that the shell can wait for it and exit.
     pub fn shutdown_commit(&mut self, now: Now) {
         self.begin(now);
@@ -241,18 +272,21 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// Seconds that the gateway has been up, over all its starts.
-    pub(crate) fn uptime_s(&self, now: Now) -> u64 {
+    #[must_use]
+    pub fn uptime_s(&self, now: Now) -> u64 {
         let started = self.started.unwrap_or(now);
         self.uptime_before_s + now.saturating_sub(started).as_secs()
     }
 
-    fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         if self.started.is_none() {
             self.started = Some(now);
             self.next_expiry = now;
             self.next_uptime = now + UPTIME_INTERVAL;
             self.next_aged = now + AGED_INTERVAL;
             self.next_census = now + CENSUS_INTERVAL;
+            // The last start may have been cut off while it told the peers of revoked devices.
+            self.look_for_ended(now);
         }
     }
 
@@ -331,13 +365,20 @@ impl<R: CryptoRng> Gateway<R> {
             },
             _ => return Err(Refusal::Method),
         };
-        if self.tasks.len() >= TASKS_MAX {
+        if let Some(wait) = self.limiter.wait(now, request.peer, Kind::Guess, request.proven) {
+            return Err(Refusal::TooMany(wait));
+        }
+        let unproven = phase.is_unproven();
+        if self.tasks.len() >= TASKS_MAX || unproven && self.unproven_tasks >= TASKS_UNPROVEN_MAX {
             return Err(Refusal::Busy);
         }
+        self.unproven_tasks += usize::from(unproven);
         let origin = Origin {
             id: request.id,
             peer: request.peer,
             token: request.token,
+            verified: request.verified,
+            proven: request.proven,
             observe: request.registers(),
             block_bytes: 16 << request.block2_szx.unwrap_or(route::BLOCK_SZX_MAX).min(route::BLOCK_SZX_MAX),
             hash: sha256(&request.payload),

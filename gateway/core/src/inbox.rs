@@ -6,10 +6,12 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use sga_coap::{Code, Now, Response, Token};
 use sga_crypto::steps;
-use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, ItemsWriter, NextAttach};
+use sga_schema::{Ack, AckSecret, Attach, AttachSecret, Inbox, ItemsWriter, NextAttach, padding};
+use subtle::ConstantTimeEq;
 
 use crate::answer::{Refusal, answer, encoded};
 use crate::attachments::Attachment;
+use crate::decoy;
 use crate::gateway::Gateway;
 use crate::record::{DeviceRecord, Record};
 use crate::storage::{DeviceIndex, Key, StoredItem, Want};
@@ -24,29 +26,36 @@ const OVERHEAD_BYTES: usize = 64;
 pub(crate) struct NewAttachment {
     device: DeviceIndex,
     record: Arc<DeviceRecord>,
+    /// The ticket that was shown.
+    ticket: [u8; 16],
     nonce: [u8; 8],
     request_hash: [u8; 32],
     peer: SocketAddr,
     token: Token,
     observing: bool,
     block_bytes: usize,
+    pad: bool,
     items: Vec<StoredItem>,
 }
 
 impl<R: CryptoRng> Gateway<R> {
-    /// The device that a ticket locates.
-    fn located(&mut self, ticket: &[u8; 16]) -> Result<(DeviceIndex, Arc<DeviceRecord>), Stop> {
-        let index = self.tickets.locate(ticket).ok_or(Refusal::NotOpened)?;
-        let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
-        Ok((index, device))
+    /// The device that a ticket locates; or a decoy and `false`.
+    fn located(&mut self, ticket: &[u8; 16]) -> Result<(DeviceIndex, Arc<DeviceRecord>, bool), Stop> {
+        let index = self.tickets.locate(ticket).filter(|&index| index != decoy::INDEX);
+        self.cache.device_or(index, &self.decoys.device)
     }
 
     pub(crate) fn step_attach(&mut self, now: Now, task: &mut Task) -> Result<Step, Stop> {
         let request = task.origin().payload.clone();
         let attach: Attach<'_> = sga_schema::decode(&request)?;
-        let (index, device) = self.located(&attach.ticket)?;
+        let (index, device, exists) = self.located(&attach.ticket)?;
         let key = steps::attach(aead(device.suite), &device.registered_key, &attach.nonce);
-        let secret: AttachSecret = sga_schema::decode(&open_copy(key, attach.sealed)?)?;
+        let fits = attach.sealed.len() == padding::ATTACH_SEALED_LEN;
+        let opened = open_copy(key, attach.sealed)?;
+        if !exists {
+            return Err(Refusal::NotOpened.into());
+        }
+        let (secret, pad): (AttachSecret, bool) = padding::decode_padded(&opened, fits)?;
         self.check_revoked(device.id)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         task.shows = Some(index);
@@ -59,7 +68,7 @@ impl<R: CryptoRng> Gateway<R> {
         let in_step = secret.generation == self.meta.generation && secret.cursor <= highest;
         let cursor = if in_step { secret.cursor.max(device.acknowledged) } else { device.acknowledged };
         let block_bytes = task.origin().block_bytes;
-        let Some(items) = task.scratch.items.take() else {
+        let Some(mut items) = task.scratch.items.take() else {
             return Ok(Step::Load(vec![items_from(index, cursor, block_bytes)]));
         };
         let mut changed = device.duplicate();
@@ -67,8 +76,17 @@ impl<R: CryptoRng> Gateway<R> {
         changed.accept = secret.accept;
         changed.acknowledged = cursor;
         changed.seen_s = Some(self.uptime_s(now));
-        let record = Arc::new(changed);
         let mut plan = Plan::default();
+        if changed.told != self.rotation.count
+            && let Some(package) = self.append_package(now, &mut plan, index)?
+        {
+            changed.told = self.rotation.count;
+            // In the answer itself, if nothing that the device has not seen comes before it.
+            if package.number == items.last().map_or(cursor, |item| item.number) + 1 {
+                items.push(package);
+            }
+        }
+        let record = Arc::new(changed);
         plan.put(Key::Device(index), Record::Device(record.clone()));
         if cursor > device.acknowledged {
             plan.acknowledge(index, cursor);
@@ -77,12 +95,14 @@ impl<R: CryptoRng> Gateway<R> {
         plan.then = Then::Attach(Box::new(NewAttachment {
             device: index,
             record,
+            ticket: attach.ticket,
             nonce: attach.nonce,
             request_hash: origin.hash,
             peer: origin.peer,
             token: origin.token,
             observing: origin.observe,
             block_bytes,
+            pad,
             items,
         }));
         Ok(Step::Commit(plan))
@@ -123,13 +143,19 @@ impl<R: CryptoRng> Gateway<R> {
 
     /// The commit of an attach is done.
     pub(crate) fn attach_done(&mut self, now: Now, new: NewAttachment) -> Response {
+        // Whoever shows the ticket that went to an address has received there. A good seal alone does not say where its sender is: a
+        // registered device could have its mail sent to anyone.
+        let shown = self.attachments.by_device.get(&new.device).is_some_and(|old| {
+            old.peer == new.peer && old.handed.is_some_and(|handed| bool::from(handed.ct_eq(&new.ticket)))
+        });
+        if shown {
+            self.endpoint.mark_verified(new.peer, now);
+        }
         if let Some((peer, token)) = self.attachments.remove(new.device)
             && (peer, token) != (new.peer, new.token)
         {
             self.endpoint.forget_observer(peer, &token);
         }
-        // Its seal was new, so the device is really there.
-        self.endpoint.mark_verified(new.peer, now);
         let attachment = Attachment {
             nonce: new.nonce,
             request_hash: new.request_hash,
@@ -138,12 +164,14 @@ impl<R: CryptoRng> Gateway<R> {
             observing: new.observing,
             counter: 0,
             block_bytes: new.block_bytes,
+            pad: new.pad,
             sent_up_to: new.record.acknowledged,
             outstanding: None,
             full: false,
             probe: false,
             building: false,
             used: 0,
+            handed: None,
         };
         self.attachments.insert(new.device, attachment);
         self.attach_answer(now, new.device, &new.record, &new.items)
@@ -159,6 +187,7 @@ impl<R: CryptoRng> Gateway<R> {
     ) -> Option<Response> {
         let next = NextAttach { ticket: self.new_ticket(index), generation: self.meta.generation };
         let attachment = self.attachments.get(index)?;
+        attachment.handed = Some(next.ticket);
         let response = answer(Code::CONTENT, represent(attachment, device, items, Some(next)));
         Some(if attachment.observing { response.with_observe() } else { response })
     }
@@ -166,11 +195,17 @@ impl<R: CryptoRng> Gateway<R> {
     pub(crate) fn step_acknowledge(&mut self, task: &mut Task) -> Result<Step, Stop> {
         let request = task.origin().payload.clone();
         let ack: Ack<'_> = sga_schema::decode(&request)?;
-        let (index, device) = self.located(&ack.ticket)?;
-        let Some(attachment) = self.attachments.get(index) else { return Err(Refusal::NotOpened.into()) };
-        let sent_up_to = attachment.sent_up_to;
-        let key = steps::ack(aead(device.suite), &device.registered_key, &attachment.nonce, ack.counter);
-        let AckSecret { cursor } = sga_schema::decode(&open_copy(key, ack.sealed)?)?;
+        let (index, device, exists) = self.located(&ack.ticket)?;
+        let attached = self.attachments.get(index).map(|attachment| (attachment.nonce, attachment.sent_up_to));
+        let exists = exists & attached.is_some();
+        let (nonce, sent_up_to) = attached.unwrap_or((self.decoys.nonce, 0));
+        let key = steps::ack(aead(device.suite), &device.registered_key, &nonce, ack.counter);
+        let opened = open_copy(key, ack.sealed)?;
+        if !exists {
+            return Err(Refusal::NotOpened.into());
+        }
+        let fits = ack.sealed.len() == padding::ACK_SEALED_LEN;
+        let (AckSecret { cursor }, _) = padding::decode_padded(&opened, fits)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
         if cursor <= device.acknowledged || cursor > sent_up_to {
@@ -245,7 +280,14 @@ fn represent(
         }
         attachment.sent_up_to = attachment.sent_up_to.max(item.number);
     }
-    let len = writer.finish(next);
+    let mut len = writer.finish(next);
+    if attachment.pad {
+        let tag_len = device.suite.tag_len();
+        let to = padding::inbox_sealed_len(len + 1 + tag_len) - tag_len;
+        plaintext.resize(to, 0);
+        padding::pad(&mut plaintext, len, to).expect("a class has room for a byte more");
+        len = to;
+    }
     plaintext.resize(len + sga_crypto::TAG_LEN_MAX, 0);
     let counter = attachment.counter;
     attachment.counter += 1;
@@ -272,6 +314,7 @@ mod tests {
             last_invite: None,
             acknowledged: 0,
             seen_s: None,
+            told: 0,
         };
         let item = |number, body: &[u8]| StoredItem { number, kind: 6, body: body.to_vec(), stored_s: 0 };
         let mut attachment = attachment(1, true);

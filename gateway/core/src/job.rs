@@ -1,5 +1,7 @@
 //! Public-key work as values: the core asks, the shell's accelerator (the paper's CA) runs, the result comes back by id.
 
+use std::sync::Arc;
+
 use sga_crypto::{Element, GroupId, Secret, Seed, accelerator, steps};
 use sga_schema::Role;
 
@@ -84,12 +86,21 @@ pub struct Closed {
     pub y_other: Element,
 }
 
+/// What was in a `pk(…)`.
+#[derive(Debug)]
+pub struct Opened {
+    /// One encoded CBOR item.
+    pub plaintext: Vec<u8>,
+    /// Whether it was sealed to the key pair before the current one.
+    pub previous: bool,
+}
+
 /// What came of a [`Work`]. `None`: it did not open or verify; which check failed is nobody's business.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "few exist at a time, and elements are not worth an allocation")]
 pub enum Outcome {
-    /// Of `Open`: the plaintext.
-    Opened(Option<Vec<u8>>),
+    /// Of `Open`.
+    Opened(Option<Opened>),
     /// Of `Verify`.
     Verified(Option<VerifiedHalf>),
     /// Of `Close`.
@@ -103,17 +114,41 @@ pub struct Job {
     pub id: u64,
     /// What.
     pub work: Work,
+    /// The key pair in force.
+    pub keys: Arc<KeyPair>,
+    /// The one before it and the hash of its package, as long as both are taken.
+    pub previous: Option<(Arc<KeyPair>, [u8; 32])>,
 }
 
-impl Work {
-    /// Does the work. Slow: for the accelerator's threads, or for a simulation.
+impl Job {
+    /// Does the work, with the key pair in force and, if that does not fit, with the one before it. Slow: for the accelerator's
+    /// threads, or for a simulation.
     #[must_use]
-    pub fn run(self, keys: &KeyPair) -> Outcome {
-        match self {
-            Self::Open { bytes, purpose } => Outcome::Opened(open(keys, &bytes, purpose)),
-            Self::Verify(half) => Outcome::Verified(verify(keys, &half)),
-            Self::Close { half, other, session_secret } => Outcome::Closed(close(keys, &half, &other, &session_secret)),
-        }
+    pub fn run(self) -> (u64, Outcome) {
+        let previous = self.previous.as_ref();
+        let outcome = match self.work {
+            Work::Open { bytes, purpose } => {
+                let opened = |plaintext, previous| Opened { plaintext, previous };
+                let current = open(&self.keys, &bytes, purpose).map(|plaintext| opened(plaintext, false));
+                Outcome::Opened(current.or_else(|| {
+                    let (keys, package_hash) = previous?;
+                    let purpose = match purpose {
+                        Purpose::Register(_) => Purpose::Register(*package_hash),
+                        Purpose::Negotiate => purpose,
+                    };
+                    open(keys, &bytes, purpose).map(|plaintext| opened(plaintext, true))
+                }))
+            }
+            Work::Verify(half) => {
+                let again = || verify(&previous?.0, &half);
+                Outcome::Verified(verify(&self.keys, &half).or_else(again))
+            }
+            Work::Close { half, other, session_secret } => {
+                let again = || close(&previous?.0, &half, &other, &session_secret);
+                Outcome::Closed(close(&self.keys, &half, &other, &session_secret).or_else(again))
+            }
+        };
+        (self.id, outcome)
     }
 }
 

@@ -39,12 +39,23 @@ impl<R: CryptoRng> Gateway<R> {
     pub(crate) fn step_half(&mut self, now: Now, task: &mut Task) -> Result<Step, Stop> {
         let request = task.origin().payload.clone();
         let half: Half<'_> = sga_schema::decode(&request)?;
-        let leg = self.cache.leg(half.handle)?.ok_or(Refusal::NotOpened)?;
-        self.locks.take(task, &[Lock::Session(leg.session)])?;
-        let session = self.cache.session(leg.session)?.ok_or(Refusal::NotOpened)?;
+        let (leg, found, exists) = self.cache.session_of_leg_or(half.handle, &self.decoys.session)?;
+        let agreed = matches!(found.stage, Stage::Agreed { .. }) & found.end(leg.role).temporary_key.is_some();
+        let session = if agreed { &found } else { &self.decoys.session };
+        let index = session.end(leg.role).index;
+        let (_, device, has_device) = self.cache.device_or(Some(index), &self.decoys.device)?;
         let Stage::Agreed { th_a } = &session.stage else { return Err(Refusal::NotOpened.into()) };
-        let device = self.cache.device(session.end(leg.role).index)?.ok_or(Refusal::NotOpened)?;
         let temporary_key = session.end(leg.role).temporary_key.as_ref().ok_or(Refusal::NotOpened)?;
+        let input = self.open_body(&half, leg.role, session, th_a, &device, temporary_key)?;
+        if !(exists & agreed & has_device) {
+            return Err(Refusal::NotOpened.into());
+        }
+        let session = found.clone();
+        let Stage::Agreed { th_a } = &session.stage else { return Err(Refusal::NotOpened.into()) };
+        let temporary_key = session.end(leg.role).temporary_key.as_ref().ok_or(Refusal::NotOpened)?;
+        // Only who can seal for the session keeps others of it waiting. What was read above is as new as the lock: whoever had it before
+        // would have had this run again from the start.
+        self.locks.take(task, &[Lock::Session(leg.session)])?;
         let opened = Opened {
             run: half.run,
             role: leg.role,
@@ -53,7 +64,7 @@ impl<R: CryptoRng> Gateway<R> {
             temporary_key,
             body_hash: sha256(half.body),
             request_hash: task.origin().hash,
-            input: self.open_body(&half, leg.role, &session, th_a, &device, temporary_key)?,
+            input,
         };
         self.check_revoked(device.id)?;
         match task.scratch.outcome.take() {

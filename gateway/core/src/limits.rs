@@ -6,6 +6,46 @@ use core::time::Duration;
 /// Fewer than the endpoint lets wait, so that 4.29 is said here, with a reason.
 pub const TASKS_MAX: usize = 2_048;
 
+/// Of these, requests that have proven nothing when they cost public-key work (Register, A1, A3): the rest is for those of sessions.
+pub const TASKS_UNPROVEN_MAX: usize = TASKS_MAX / 2;
+
+/// Requests from addresses that have not shown that they receive, and that wait for the store: past it more are asked for Echo.
+/// What comes from forged addresses and names nothing that exists costs a look into the store each.
+pub const UNVERIFIED_LOADS_MAX: usize = 256;
+
+/// Public-key work for requests that have proven nothing, waiting for the accelerator; past it 4.29.
+pub const JOBS_UNPROVEN_MAX: usize = 256;
+
+/// Of it, what the accelerator holds at a time unless the shell says otherwise: work for a session waits behind no more than that.
+pub const JOBS_IN_HAND: usize = 4;
+
+/// Register, A1 and A3 of one source in a minute, from anywhere and again with Echo: a site of a thousand devices behind one
+/// address is enrolled in a minute.
+pub const WORK_PER_SOURCE: u32 = 1_200;
+
+/// The same of all sources, in the compact group: a sixth of a core.
+pub const WORK_TOTAL_COMPACT: u32 = 240_000;
+
+/// The same in the classic groups, where one takes as long as fifty: half a core.
+pub const WORK_TOTAL_CLASSIC: u32 = 18_000;
+
+/// Requests of one source that fail with 4.01 in a minute, from anywhere and again with Echo. A tag of 64 bits is guessed within a
+/// year with a chance of 2^-34 at this rate.
+pub const GUESSES_PER_SOURCE: u32 = 600;
+
+/// Cells of a row of the table of sources; the table has two rows of 32 bytes a cell, 2 MiB in all. A thousand sources over their
+/// limit then take one in a thousand others with them.
+pub const RATE_CELLS: usize = 32_768;
+
+/// Invitations that one device has sent and that are not answered.
+pub const INVITATIONS_SENT_MAX: usize = 64;
+
+/// The same of all devices.
+pub const INVITATIONS_OPEN_MAX: usize = 65_536;
+
+/// Records that the store does not have, remembered as such.
+pub const ABSENT_MAX: usize = 8_192;
+
 /// Tasks that wait for one device, session or pair. A device has one request in flight (NSTART 1); the rest is slack for retries.
 pub const WAITERS_MAX: usize = 16;
 
@@ -21,14 +61,24 @@ pub const ATTACHMENTS_MAX: usize = 65_536;
 /// Items in one mailbox that are not invitations, keys or answers of a negotiation.
 pub const MAILBOX_MESSAGES_MAX: usize = 256;
 
-/// Items in one mailbox in all: what is above the messages' part is reserved for the protocol's own items.
-pub const MAILBOX_ITEMS_MAX: usize = MAILBOX_MESSAGES_MAX + 64;
+/// Bytes of bodies up to which any session may add messages.
+pub const MAILBOX_MESSAGE_BYTES_MAX: usize = 960 << 10;
 
-/// Bytes of bodies in one mailbox.
-pub const MAILBOX_BYTES_MAX: usize = 1 << 20;
+/// Messages in one mailbox beyond those: this part of them, for sessions that have fewer there than places are left. So one that
+/// fills a mailbox, or a few, do not keep the others out of it.
+pub const MAILBOX_SHARE: usize = 4;
 
-/// Bytes of bodies that messages may use: the rest is reserved like [`MAILBOX_ITEMS_MAX`]'s.
-pub const MAILBOX_MESSAGE_BYTES_MAX: usize = MAILBOX_BYTES_MAX - (64 << 10);
+/// Bytes of bodies beyond [`MAILBOX_MESSAGE_BYTES_MAX`], for sessions that use fewer there than are left.
+pub const MAILBOX_SHARED_BYTES: usize = 64 << 10;
+
+/// Items in one mailbox that are the protocol's own. A session's are fewer than the places that are left.
+pub const MAILBOX_OWN_MAX: usize = 64;
+
+/// Items in one mailbox in all.
+pub const MAILBOX_ITEMS_MAX: usize = MAILBOX_MESSAGES_MAX + MAILBOX_MESSAGES_MAX / MAILBOX_SHARE + MAILBOX_OWN_MAX;
+
+/// Bytes of bodies in one mailbox in all: the last 64 KiB are for the protocol's own items.
+pub const MAILBOX_BYTES_MAX: usize = MAILBOX_MESSAGE_BYTES_MAX + MAILBOX_SHARED_BYTES + (64 << 10);
 
 /// Invitations in one mailbox.
 pub const INVITATIONS_MAX: usize = sga_schema::limits::INVITATIONS_MAX;
@@ -62,6 +112,9 @@ pub const AGED_BYTES_MAX: usize = 64 << 10;
 /// How often a few devices or sessions are looked at: a million devices are through in eleven days, which is short against a year.
 pub const CENSUS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The same while sessions of revoked devices are looked for: a thousand sessions are through in a second.
+pub const CENSUS_HURRY_INTERVAL: Duration = Duration::from_millis(50);
+
 /// How many a look takes.
 pub const CENSUS_BATCH_MAX: usize = 64;
 
@@ -85,12 +138,17 @@ pub const HANDLE_TRIES_MAX: u8 = 8;
 /// Seconds in Max-Age when a mailbox or the store is full.
 pub const FULL_RETRY_S: u32 = 30;
 
+/// Seconds in Max-Age when too many invitations are open.
+pub const INVITATIONS_RETRY_S: u32 = 60;
+
 /// Seconds in Max-Age when too many requests wait.
 pub const BUSY_RETRY_S: u32 = 2;
 
-const _: () = assert!(MAILBOX_MESSAGES_MAX < MAILBOX_ITEMS_MAX);
 const _: () = assert!(MAILBOX_MESSAGE_BYTES_MAX > sga_schema::limits::CIPHERTEXT_LEN_MAX);
-const _: () = assert!(INVITATIONS_MAX < MAILBOX_ITEMS_MAX - MAILBOX_MESSAGES_MAX);
+const _: () = assert!(INVITATIONS_MAX < MAILBOX_OWN_MAX / 2);
+const _: () = assert!(MAILBOX_SHARED_BYTES / 2 > sga_schema::limits::ITEM_LEN_MAX);
+const _: () = assert!(UNVERIFIED_LOADS_MAX * 4 < ABSENT_MAX, "what a task finds absent is remembered until it runs");
+const _: () = assert!(RATE_CELLS.is_power_of_two());
 const _: () = assert!(WINDOW_LEN <= 64, "the window's bits are a u64");
 
 /// Longer than this a request is not left without an acknowledgement: a quarter of RFC 7252's ACK_TIMEOUT.

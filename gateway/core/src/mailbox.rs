@@ -5,10 +5,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use sga_schema::kind;
+use sga_schema::{Handle, kind};
 
-use crate::limits::{INVITATIONS_MAX, MAILBOX_BYTES_MAX, MAILBOX_ITEMS_MAX, MAILBOX_MESSAGE_BYTES_MAX, MAILBOXES_MAX};
-use crate::storage::{DeviceIndex, ItemMeta};
+use crate::limits::{
+    INVITATIONS_MAX, MAILBOX_BYTES_MAX, MAILBOX_MESSAGE_BYTES_MAX, MAILBOX_OWN_MAX, MAILBOX_SHARE,
+    MAILBOX_SHARED_BYTES, MAILBOXES_MAX,
+};
+use crate::storage::{DeviceIndex, ItemMeta, StoredItem, leg_of};
 use crate::task::Stop;
 
 #[derive(Debug, Default)]
@@ -33,6 +36,11 @@ impl Count {
         self.invitations -= usize::from(meta.kind == kind::INVITATION);
         self.bytes -= meta.len as usize;
     }
+
+    /// Items that are no messages.
+    fn own(&self) -> usize {
+        self.items - self.messages
+    }
 }
 
 pub(crate) struct Mailbox {
@@ -42,7 +50,7 @@ pub(crate) struct Mailbox {
     /// Committed and reserved together.
     count: Count,
     /// Reserved and not yet committed.
-    reserved: usize,
+    reserved: Vec<ItemMeta>,
     used: u64,
 }
 
@@ -51,7 +59,7 @@ impl Mailbox {
         let mut count = Count::default();
         items.iter().for_each(|meta| count.add(meta));
         let last = items.last().map_or(0, |meta| meta.number).max(acknowledged);
-        Self { items: items.into(), next_number: last.saturating_add(1), count, reserved: 0, used: 0 }
+        Self { items: items.into(), next_number: last.saturating_add(1), count, reserved: Vec::new(), used: 0 }
     }
 
     /// The highest number that was committed or acknowledged.
@@ -61,7 +69,7 @@ impl Mailbox {
 
     /// Whether nothing is there, and nothing is coming.
     pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.reserved == 0
+        self.items.is_empty() && self.reserved.is_empty()
     }
 
     /// Whether something is there above a number.
@@ -74,11 +82,29 @@ impl Mailbox {
         self.items.iter().filter(|meta| meta.kind == kind::VOID).map(|meta| meta.number).collect()
     }
 
-    fn has_room(&self, kind_: u32, len: usize, messages_max: usize, freed: usize) -> bool {
-        match kind_ {
-            kind::MESSAGE => self.count.messages < messages_max && self.count.bytes + len <= MAILBOX_MESSAGE_BYTES_MAX,
+    /// What one session has here.
+    fn count_of(&self, leg: Handle) -> Count {
+        let mut count = Count::default();
+        self.items.iter().chain(&self.reserved).filter(|meta| meta.leg == leg).for_each(|meta| count.add(meta));
+        count
+    }
+
+    fn has_room(&self, new: &ItemMeta, messages_max: usize, freed: usize) -> bool {
+        let bytes = self.count.bytes + new.len as usize;
+        match new.kind {
+            kind::MESSAGE if self.count.messages < messages_max && bytes <= MAILBOX_MESSAGE_BYTES_MAX => true,
+            kind::MESSAGE => {
+                let messages_left =
+                    (messages_max + messages_max.div_ceil(MAILBOX_SHARE)).saturating_sub(self.count.messages);
+                let bytes_left = (MAILBOX_MESSAGE_BYTES_MAX + MAILBOX_SHARED_BYTES).saturating_sub(self.count.bytes);
+                let session = self.count_of(new.leg);
+                session.messages < messages_left && session.bytes + (new.len as usize) <= bytes_left
+            }
             kind::INVITATION if self.count.invitations >= INVITATIONS_MAX + freed => false,
-            _ => self.count.items < MAILBOX_ITEMS_MAX && self.count.bytes + len <= MAILBOX_BYTES_MAX,
+            _ => {
+                let left = MAILBOX_OWN_MAX.saturating_sub(self.count.own());
+                self.count_of(new.leg).own() < left && bytes <= MAILBOX_BYTES_MAX
+            }
         }
     }
 }
@@ -123,7 +149,7 @@ impl Mailboxes {
         let at = used.len() / 8;
         let (_, &mut oldest_kept, _) = used.select_nth_unstable(at);
         // A reservation exists only here: such a mailbox stays.
-        self.boxes.retain(|_, mailbox| mailbox.reserved > 0 || mailbox.used >= oldest_kept);
+        self.boxes.retain(|_, mailbox| !mailbox.reserved.is_empty() || mailbox.used >= oldest_kept);
     }
 
     /// Reserves a number for an item, if there is room; `freed` invitations go with the same commit.
@@ -131,25 +157,26 @@ impl Mailboxes {
         &mut self,
         device: DeviceIndex,
         kind_: u32,
-        len: usize,
+        body: &[u8],
         messages_max: usize,
         freed: usize,
     ) -> Result<Option<ItemMeta>, Stop> {
         let mailbox = self.get(device)?;
-        if !mailbox.has_room(kind_, len, messages_max, freed) || mailbox.next_number == u32::MAX {
+        let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let meta = ItemMeta { number: mailbox.next_number, kind: kind_, len, leg: leg_of(body) };
+        if !mailbox.has_room(&meta, messages_max, freed) || mailbox.next_number == u32::MAX {
             return Ok(None);
         }
-        let meta = ItemMeta { number: mailbox.next_number, kind: kind_, len: u32::try_from(len).unwrap_or(u32::MAX) };
         mailbox.next_number += 1;
         mailbox.count.add(&meta);
-        mailbox.reserved += 1;
+        mailbox.reserved.push(meta);
         Ok(Some(meta))
     }
 
     /// The commit of a reserved item is done, or failed.
     pub(crate) fn settle(&mut self, device: DeviceIndex, meta: ItemMeta, stored: bool) {
         let Some(mailbox) = self.boxes.get_mut(&device) else { return };
-        mailbox.reserved -= 1;
+        mailbox.reserved.retain(|reserved| reserved.number != meta.number);
         if stored {
             let at = mailbox.items.partition_point(|item| item.number < meta.number);
             mailbox.items.insert(at, meta);
@@ -182,7 +209,7 @@ impl Mailboxes {
         let Ok(at) = mailbox.items.binary_search_by_key(&number, |meta| meta.number) else { return };
         let Some(meta) = mailbox.items.get_mut(at) else { return };
         mailbox.count.remove(meta);
-        *meta = ItemMeta { number, kind: kind::VOID, len: 1 };
+        *meta = StoredItem::void(number).meta();
         mailbox.count.add(meta);
     }
 }
@@ -191,9 +218,19 @@ impl Mailboxes {
 mod tests {
     use super::*;
 
-    fn fill(boxes: &mut Mailboxes, kind_: u32, len: usize, max: usize) -> usize {
+    use crate::limits::MAILBOX_ITEMS_MAX;
+
+    /// The body of an item of this leg.
+    fn body(leg: u8, len: usize) -> Vec<u8> {
+        let mut body = vec![0x82, 0x44, leg, leg, leg, leg];
+        body.resize(len, 0);
+        body
+    }
+
+    /// Stores items of one leg until there is no room; how many.
+    fn fill(boxes: &mut Mailboxes, kind_: u32, leg: u8, len: usize, max: usize) -> usize {
         let mut stored = 0;
-        while let Ok(Some(meta)) = boxes.reserve(1, kind_, len, max, 0) {
+        while let Ok(Some(meta)) = boxes.reserve(1, kind_, &body(leg, len), max, 0) {
             boxes.settle(1, meta, true);
             stored += 1;
         }
@@ -204,30 +241,58 @@ mod tests {
     fn messages_leave_room_for_the_protocols_own_items() {
         let mut boxes = Mailboxes::new();
         boxes.fill(1, 0, Vec::new());
-        assert_eq!(fill(&mut boxes, kind::MESSAGE, 10, 256), 256);
-        assert_eq!(fill(&mut boxes, kind::INVITATION, 60, 256), INVITATIONS_MAX);
-        assert_eq!(fill(&mut boxes, kind::KEY, 80, 256), MAILBOX_ITEMS_MAX - 256 - INVITATIONS_MAX);
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 1, 10, 256), 256);
+        assert_eq!(fill(&mut boxes, kind::INVITATION, 2, 60, 256), INVITATIONS_MAX);
+        assert_eq!(fill(&mut boxes, kind::KEY, 1, 80, 256), (MAILBOX_OWN_MAX - INVITATIONS_MAX) / 2);
         boxes.acknowledge(1, 1);
-        assert_eq!(fill(&mut boxes, kind::MESSAGE, 10, 256), 1, "an acknowledged item makes room");
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 1, 10, 256), 1, "an acknowledged item makes room");
+    }
+
+    /// Each session that comes gets half of what those before it have left, and all together no more than there is.
+    #[test]
+    fn who_fills_a_mailbox_leaves_room_for_others() {
+        for (kind_, all) in [(kind::MESSAGE, 256 + 256 / MAILBOX_SHARE), (kind::WANTED, MAILBOX_OWN_MAX)] {
+            let mut boxes = Mailboxes::new();
+            boxes.fill(1, 0, Vec::new());
+            let stored: Vec<usize> = (1..=200).map(|leg| fill(&mut boxes, kind_, leg, 10, 256)).collect();
+            assert!(stored[..6].iter().all(|stored| *stored > 0), "{stored:?}");
+            assert_eq!(stored.iter().sum::<usize>(), all, "{stored:?}");
+            if kind_ == kind::MESSAGE {
+                assert_eq!(stored[..3], [256, 32, 16]);
+            }
+        }
+        assert_eq!(MAILBOX_ITEMS_MAX, 384);
     }
 
     #[test]
     fn bytes_are_bounded() {
         let mut boxes = Mailboxes::new();
         boxes.fill(1, 0, Vec::new());
-        assert_eq!(fill(&mut boxes, kind::MESSAGE, 8_192, 256), MAILBOX_MESSAGE_BYTES_MAX / 8_192);
-        assert!(fill(&mut boxes, kind::KEY, 8_000, 256) >= 1);
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 1, 8_192, 256), MAILBOX_MESSAGE_BYTES_MAX / 8_192);
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 2, 8_192, 256), 4, "half of what is left for others");
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 3, 8_192, 256), 2);
+        assert!(fill(&mut boxes, kind::KEY, 1, 8_000, 256) >= 1);
+    }
+
+    /// After a restart the sessions are known from what is stored.
+    #[test]
+    fn an_index_says_whose_items_they_are() {
+        let mut boxes = Mailboxes::new();
+        let stored = |number| StoredItem { number, kind: kind::MESSAGE, body: body(1, 10), stored_s: 0 }.meta();
+        boxes.fill(1, 0, (1..=256).map(stored).collect());
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 1, 10, 256), 0);
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 2, 10, 256), 32);
     }
 
     #[test]
     fn a_failed_commit_gives_its_room_back_and_leaves_a_gap() {
         let mut boxes = Mailboxes::new();
         boxes.fill(1, 41, Vec::new());
-        let first = boxes.reserve(1, kind::MESSAGE, 10, 1, 0).ok().flatten().expect("room");
+        let first = boxes.reserve(1, kind::MESSAGE, &body(1, 10), 1, 0).ok().flatten().expect("room");
         assert_eq!(first.number, 42);
-        assert_eq!(boxes.reserve(1, kind::MESSAGE, 10, 1, 0).ok(), Some(None));
+        assert_eq!(boxes.reserve(1, kind::MESSAGE, &body(1, 10), 1, 0).ok(), Some(None));
         boxes.settle(1, first, false);
-        let second = boxes.reserve(1, kind::MESSAGE, 10, 1, 0).ok().flatten().expect("room again");
+        let second = boxes.reserve(1, kind::MESSAGE, &body(1, 10), 1, 0).ok().flatten().expect("room again");
         assert_eq!(second.number, 43);
         boxes.settle(1, second, true);
         assert!(boxes.get(1).expect("there").has_above(42));
@@ -237,7 +302,7 @@ mod tests {
     fn the_table_is_bounded_and_keeps_reservations() {
         let mut boxes = Mailboxes { boxes: HashMap::new(), capacity: 64, turn: 0 };
         boxes.fill(0, 0, Vec::new());
-        let held = boxes.reserve(0, kind::KEY, 1, 1, 0).ok().flatten().expect("room");
+        let held = boxes.reserve(0, kind::KEY, &body(1, 6), 1, 0).ok().flatten().expect("room");
         for device in 1..1_000 {
             boxes.fill(device, 0, Vec::new());
             let _ = boxes.get(device);

@@ -6,14 +6,16 @@ use rand_core::CryptoRng;
 use sga_coap::{Code, Now};
 use sga_crypto::{Secret, steps};
 use sga_schema::{
-    A1, A1Reason, A1Refusal, A4Reason, Accept, Handle, HandlePlain, InvitationItem, NegotiateSecret, Role, Sealed, kind,
+    A1, A1Reason, A1Refusal, A4Reason, Accept, Handle, HandlePlain, InvitationItem, NegotiateSecret, Role, SchemaError,
+    Sealed, kind, padding,
 };
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use crate::answer::{Refusal, answer, encoded};
 use crate::cache::pair_key;
+use crate::decoy;
 use crate::gateway::Gateway;
-use crate::job::{Outcome, Purpose, Work};
+use crate::job::{Opened, Outcome, Purpose, Work};
 use crate::limits::{FULL_RETRY_S, HANDLE_TRIES_MAX, INVITATION_LIFETIME};
 use crate::record::{DeviceRecord, End, LegRecord, PairRecord, Record, SessionRecord, Stage, StoredAnswer};
 use crate::storage::{DeviceIndex, Key};
@@ -33,18 +35,21 @@ impl<R: CryptoRng> Gateway<R> {
         let request = task.origin().payload.clone();
         let Sealed(sealed) = sga_schema::decode(&request)?;
         match task.scratch.outcome.take() {
-            Some(Outcome::Opened(Some(plaintext))) => task.scratch.plaintext = Some(plaintext),
+            Some(Outcome::Opened(Some(opened))) => task.scratch.opened = Some(opened),
             Some(_) => return Err(Refusal::NotOpened.into()),
             None => {}
         }
-        let Some(plaintext) = &task.scratch.plaintext else {
+        let Some(Opened { plaintext, .. }) = &task.scratch.opened else {
             return Ok(Step::Job(Work::Open { bytes: sealed.to_vec(), purpose: Purpose::Negotiate }));
         };
-        match sga_schema::decode(plaintext)? {
+        let (secret, padded) = padding::decode_padded(plaintext, plaintext.len() == padding::A1_LEN)?;
+        match secret {
             NegotiateSecret::Invite(a1) => {
                 let invite = self.verify_invite(a1)?;
                 self.handle_invite(now, task, &invite)
             }
+            // An A3 is always equally long.
+            NegotiateSecret::Reply(_) if padded => Err(Refusal::Malformed(SchemaError::Trailing).into()),
             NegotiateSecret::Reply(a3) => {
                 let reply = self.verify_reply(a3)?;
                 self.handle_reply(now, task, &reply)
@@ -53,7 +58,7 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     fn verify_invite(&mut self, a1: A1) -> Result<Invite, Stop> {
-        let (index, device) = self.cache.named(a1.id_i)?.ok_or(Refusal::NotOpened)?;
+        let (index, device, exists) = self.cache.named_or(a1.id_i, &self.decoys.device)?;
         let expected = steps::a1_tag(
             &device.registered_key,
             a1.request_number,
@@ -65,7 +70,7 @@ impl<R: CryptoRng> Gateway<R> {
             a1.suite.id(),
             self.settings.gateway_id.as_bytes(),
         );
-        if !bool::from(expected.ct_eq(&a1.tag)) {
+        if !bool::from(expected.ct_eq(&a1.tag) & Choice::from(u8::from(exists))) {
             return Err(Refusal::NotOpened.into());
         }
         self.check_revoked(a1.id_i)?;
@@ -105,6 +110,9 @@ impl<R: CryptoRng> Gateway<R> {
         };
         if !welcome {
             return Ok(self.refuse_invite(task, invite, &device, Code::FORBIDDEN, A1Reason::PeerRefuses, 0));
+        }
+        if pair.pending.is_none() && !self.invitations.has_room(index) {
+            return Err(Refusal::Invitations.into());
         }
         // All that may stop this handler comes before the first reservation.
         let handles = self.draw_handles(task)?;
@@ -195,7 +203,7 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// Gives back what a plan that is not carried out has reserved.
-    fn unreserve(&mut self, plan: &Plan) {
+    pub(crate) fn unreserve(&mut self, plan: &Plan) {
         for &(mailbox, meta) in &plan.appended {
             self.mailboxes.settle(mailbox, meta, false);
         }
@@ -206,7 +214,7 @@ impl<R: CryptoRng> Gateway<R> {
         for _ in 0..HANDLE_TRIES_MAX {
             while task.scratch.handles.len() < 2 {
                 let handle = Handle(self.random());
-                if !task.scratch.handles.contains(&handle) {
+                if !task.scratch.handles.contains(&handle) && handle != decoy::HANDLE {
                     task.scratch.handles.push(handle);
                 }
             }

@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use sga_coap::{Code, Response};
 use sga_crypto::{Secret, sha256, short_hash, steps};
-use sga_schema::{DeviceId, Grant, Proof, Register, RegisterSecret, Registered, SealedId};
+use sga_schema::{DeviceId, Grant, Proof, Register, RegisterSecret, Registered, SealedId, padding};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -13,7 +13,7 @@ use crate::job::{Outcome, Purpose, Work};
 use crate::record::{DeviceRecord, Record};
 use crate::settings::Enrolment;
 use crate::storage::{DeviceIndex, Key};
-use crate::suite::{aead, open_copy, seal};
+use crate::suite::{aead, open_copy, seal_padded};
 use crate::task::{Lock, Plan, Step, Stop, Task};
 
 /// What a device asks for, as far as it is proven that whoever asks holds the key.
@@ -21,6 +21,12 @@ struct Claim {
     id: DeviceId,
     registered_key: Secret<32>,
     secret: RegisterSecret,
+    /// P: of the package that the device has.
+    package_hash: [u8; 32],
+    /// The key pair that the device knows.
+    told: u32,
+    /// It was padded, and so is the answer.
+    pad: bool,
 }
 
 impl<R: CryptoRng> Gateway<R> {
@@ -28,27 +34,39 @@ impl<R: CryptoRng> Gateway<R> {
         let request = task.origin().payload.clone();
         let register: Register<'_> = sga_schema::decode(&request)?;
         match task.scratch.outcome.take() {
-            Some(Outcome::Opened(Some(plaintext))) => task.scratch.plaintext = Some(plaintext),
+            Some(Outcome::Opened(Some(opened))) => task.scratch.opened = Some(opened),
             Some(_) => return Err(Refusal::NotOpened.into()),
             None => {}
         }
-        let Some(plaintext) = &task.scratch.plaintext else {
+        let Some(opened) = &task.scratch.opened else {
             let purpose = Purpose::Register(self.package_hash);
             return Ok(Step::Job(Work::Open { bytes: register.sealed_key.to_vec(), purpose }));
         };
-        let claim = open_claim(&register, plaintext)?;
+        let claim = open_claim(&register, &opened.plaintext)?;
+        let claim = Claim { package_hash: self.package_hash_of(opened), told: self.told_by(opened), ..claim };
         let enrolled = self.is_enrolled(&claim);
         if !enrolled && matches!(claim.secret.proof, Proof::Enrolment(_)) {
             return Err(Refusal::NotOpened.into());
         }
-        self.check_revoked(claim.id)?;
         self.locks.take(task, &[Lock::Name(claim.id)])?;
-        match self.cache.named(claim.id)? {
-            None => self.register_new(task, &claim, enrolled),
-            Some((index, device)) => {
-                self.locks.take(task, &[Lock::Device(index)])?;
-                self.register_known(task, &claim, enrolled, index, &device)
-            }
+        let (index, device, exists) = self.cache.named_or(claim.id, &self.decoys.device)?;
+        // All that is looked at is looked at for a free name as well, so that a refusal does not tell.
+        let same_key = exists & bool::from(claim.registered_key.expose().ct_eq(device.registered_key.expose()));
+        let rotates = exists & self.is_rotation(&claim, &device);
+        if !enrolled & !same_key & !rotates {
+            return Err(Refusal::NotOpened.into());
+        }
+        self.check_revoked(claim.id)?;
+        if !exists {
+            return self.register_new(task, &claim);
+        }
+        self.locks.take(task, &[Lock::Device(index)])?;
+        if same_key {
+            self.register_again(task, &claim, index, &device)
+        } else if rotates {
+            self.rotate(task, &claim, index, &device)
+        } else {
+            Err(Refusal::Taken.into())
         }
     }
 
@@ -58,16 +76,18 @@ impl<R: CryptoRng> Gateway<R> {
             return true;
         }
         let Proof::Enrolment(proof) = claim.secret.proof else { return false };
-        let Some(secret) = self.settings.enrolment.secret(&claim.id) else { return false };
+        let secret = self.settings.enrolment.secret(&claim.id);
+        let listed = secret.is_some();
+        let secret = secret.unwrap_or(&self.decoys.enrolment);
         let expected = steps::enrol_proof(
             secret,
-            &self.package_hash,
+            &claim.package_hash,
             &claim.registered_key,
             claim.secret.suite.id(),
             claim.secret.suites.bits(),
             claim.id.as_bytes(),
         );
-        bool::from(expected.ct_eq(&proof))
+        listed & bool::from(expected.ct_eq(&proof))
     }
 
     fn check_suites(&self, claim: &Claim) -> Result<(), Refusal> {
@@ -83,10 +103,7 @@ impl<R: CryptoRng> Gateway<R> {
         Ok(())
     }
 
-    fn register_new(&mut self, task: &mut Task, claim: &Claim, enrolled: bool) -> Result<Step, Stop> {
-        if !enrolled {
-            return Err(Refusal::NotOpened.into());
-        }
+    fn register_new(&mut self, task: &mut Task, claim: &Claim) -> Result<Step, Stop> {
         self.check_retired(claim)?;
         self.check_suites(claim)?;
         let index = self.meta.next_device;
@@ -104,8 +121,9 @@ impl<R: CryptoRng> Gateway<R> {
             last_invite: None,
             acknowledged: 0,
             seen_s: Some(self.meta.uptime_s),
+            told: claim.told,
         };
-        let response = self.grant(Code::CREATED, &task.origin().hash, index, &device);
+        let response = self.grant(Code::CREATED, &task.origin().hash, index, &device, claim.pad);
         let mut plan = Plan::default();
         plan.changes.push(self.meta_change());
         plan.put(Key::Name(claim.id), Record::Name(index));
@@ -114,30 +132,42 @@ impl<R: CryptoRng> Gateway<R> {
         Ok(plan.respond(response))
     }
 
-    fn register_known(
+    fn register_again(
         &mut self,
         task: &mut Task,
         claim: &Claim,
-        enrolled: bool,
         index: DeviceIndex,
         device: &DeviceRecord,
     ) -> Result<Step, Stop> {
-        if bool::from(claim.registered_key.expose().ct_eq(device.registered_key.expose())) {
-            if claim.secret.suite != device.suite || claim.secret.suites != device.suites {
-                return Err(Refusal::Taken.into());
-            }
-            return Ok(Step::Reply(self.grant(Code::CHANGED, &task.origin().hash, index, device)));
+        if claim.secret.suite != device.suite || claim.secret.suites != device.suites {
+            return Err(Refusal::Taken.into());
         }
-        if !self.is_rotation(claim, device) {
-            return Err(if enrolled { Refusal::Taken } else { Refusal::NotOpened }.into());
+        let response = self.grant(Code::CHANGED, &task.origin().hash, index, device, claim.pad);
+        if claim.told == device.told {
+            return Ok(Step::Reply(response));
         }
+        // A device that was set back has an older package than it was told of.
+        let mut plan = Plan::default();
+        let changed = DeviceRecord { told: claim.told, ..device.duplicate() };
+        plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
+        Ok(plan.respond(response))
+    }
+
+    fn rotate(
+        &mut self,
+        task: &mut Task,
+        claim: &Claim,
+        index: DeviceIndex,
+        device: &DeviceRecord,
+    ) -> Result<Step, Stop> {
         self.check_retired(claim)?;
         self.check_suites(claim)?;
         let mut changed = device.duplicate();
         changed.registered_key = claim.registered_key.duplicate();
         changed.suite = claim.secret.suite;
         changed.suites = claim.secret.suites;
-        let response = self.grant(Code::CHANGED, &task.origin().hash, index, &changed);
+        changed.told = claim.told;
+        let response = self.grant(Code::CHANGED, &task.origin().hash, index, &changed, claim.pad);
         let mut plan = Plan::default();
         plan.put(Key::Retired(retired_hash(&device.registered_key)), Record::Mark);
         plan.put(Key::Device(index), Record::Device(Arc::new(changed)));
@@ -151,7 +181,7 @@ impl<R: CryptoRng> Gateway<R> {
         let Proof::Rotation(proof) = claim.secret.proof else { return false };
         let expected = steps::rotation_proof(
             &device.registered_key,
-            &self.package_hash,
+            &claim.package_hash,
             &claim.registered_key,
             claim.secret.suite.id(),
             claim.secret.suites.bits(),
@@ -161,7 +191,14 @@ impl<R: CryptoRng> Gateway<R> {
     }
 
     /// The sealed answer: only who holds PR could have read the key that seals it.
-    fn grant(&mut self, code: Code, request_hash: &[u8; 32], index: DeviceIndex, device: &DeviceRecord) -> Response {
+    fn grant(
+        &mut self,
+        code: Code,
+        request_hash: &[u8; 32],
+        index: DeviceIndex,
+        device: &DeviceRecord,
+        pad: bool,
+    ) -> Response {
         let nonce = self.random();
         let grant = Grant {
             ticket: self.new_ticket(index),
@@ -170,7 +207,9 @@ impl<R: CryptoRng> Gateway<R> {
             generation: self.meta.generation,
         };
         let key = steps::registered(aead(device.suite), &device.registered_key, request_hash, &nonce);
-        answer(code, encoded(&Registered { nonce, sealed: &seal(key, &grant) }))
+        let pad_to = pad.then_some(padding::GRANT_SEALED_LEN - device.suite.tag_len());
+        let sealed = seal_padded(key, &grant, pad_to);
+        answer(code, encoded(&Registered { nonce, sealed: &sealed }))
     }
 }
 
@@ -179,8 +218,9 @@ fn open_claim(register: &Register<'_>, plaintext: &[u8]) -> Result<Claim, Refusa
     let registered_key = Secret::new(secret.registered_key);
     let key = steps::register_id(aead(secret.suite), &registered_key, &sha256(register.sealed_key));
     let name = open_copy(key, register.sealed_id)?;
-    let SealedId(id) = sga_schema::decode(&name)?;
-    Ok(Claim { id, registered_key, secret })
+    let fits = register.sealed_id.len() == padding::ID_SEALED_LEN;
+    let (SealedId(id), pad) = padding::decode_padded(&name, fits)?;
+    Ok(Claim { id, registered_key, secret, package_hash: [0; 32], told: 0, pad })
 }
 
 fn retired_hash(key: &Secret<32>) -> [u8; 16] {

@@ -27,10 +27,10 @@ pub(crate) struct Reply {
 
 impl<R: CryptoRng> Gateway<R> {
     pub(crate) fn verify_reply(&mut self, a3: A3) -> Result<Reply, Stop> {
-        let leg = self.cache.leg(a3.handle)?.filter(|leg| leg.role == Role::Responder).ok_or(Refusal::NotOpened)?;
-        let session = self.cache.session(leg.session)?.ok_or(Refusal::NotOpened)?;
+        let (leg, session, exists) = self.cache.session_of_leg_or(a3.handle, &self.decoys.session)?;
         let [initiator, responder] = &session.ends;
-        let device = self.cache.device(responder.index)?.ok_or(Refusal::NotOpened)?;
+        let (_, device, has_device) = self.cache.device_or(Some(responder.index), &self.decoys.device)?;
+        let exists = exists & has_device & (leg.role == Role::Responder);
         let expected = steps::a3_tag(
             &device.registered_key,
             &a3.handle.0,
@@ -42,7 +42,8 @@ impl<R: CryptoRng> Gateway<R> {
             responder.id.as_bytes(),
             self.settings.gateway_id.as_bytes(),
         );
-        let fits = a3.nonce_g == session.nonce_g && a3.suite.is_none_or(|suite| suite == session.suite);
+        let same_suite = a3.suite.is_none_or(|suite| suite == session.suite);
+        let fits = exists & (a3.nonce_g == session.nonce_g) & same_suite;
         if !bool::from(expected.ct_eq(&a3.tag)) || !fits {
             return Err(Refusal::NotOpened.into());
         }

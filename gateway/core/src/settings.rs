@@ -8,6 +8,7 @@ use sga_crypto::{Element, steps};
 use sga_schema::{DeviceId, Package, Policy, Profile, SuiteSet, VERSION};
 
 use crate::job::KeyPair;
+use crate::rates::Rates;
 use crate::record::{Meta, RecordError};
 use crate::storage::{Change, DeviceIndex, Key};
 
@@ -64,7 +65,8 @@ pub struct Settings {
     pub suites: SuiteSet,
     /// Who may register.
     pub enrolment: Enrolment,
-    /// Most items of messages in one mailbox; at most [`crate::limits::MAILBOX_MESSAGES_MAX`].
+    /// Messages in one mailbox, whoever sent them; at most [`crate::limits::MAILBOX_MESSAGES_MAX`]. A part more
+    /// ([`crate::limits::MAILBOX_SHARE`]) is for sessions that have few there.
     pub mailbox_messages_max: usize,
     /// Devices that the operator has shut out.
     pub revoked: HashSet<DeviceId>,
@@ -74,6 +76,8 @@ pub struct Settings {
     pub forget_after: Option<Duration>,
     /// A request that takes longer than this is acknowledged, and answered separately (RFC 7252 §5.2.2).
     pub separate_after: Duration,
+    /// How much anyone may ask.
+    pub rates: Rates,
 }
 
 impl Settings {
@@ -90,6 +94,7 @@ impl Settings {
             mailbox_age: crate::limits::MAILBOX_AGE,
             forget_after: Some(crate::limits::FORGET_AFTER),
             separate_after: crate::limits::SEPARATE_AFTER,
+            rates: Rates::of(profile),
         }
     }
 
@@ -152,6 +157,12 @@ impl Boot {
         self.meta.generation = generation;
         self.meta.next_device = self.meta.next_device.max(highest_device.map_or(1, |index| index.saturating_add(1)));
         self
+    }
+
+    /// Seconds that the gateway has been up, over all its starts.
+    #[must_use]
+    pub fn uptime_s(&self) -> u64 {
+        self.meta.uptime_s
     }
 
     /// What a new store has to be given before the gateway serves from it.

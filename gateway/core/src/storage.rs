@@ -149,6 +149,21 @@ impl StoredItem {
         // An empty array: whatever is there has to be one CBOR item.
         Self { number, kind: sga_schema::kind::VOID, body: vec![0x80], stored_s: 0 }
     }
+
+    /// What the core keeps of it in memory.
+    #[must_use]
+    pub fn meta(&self) -> ItemMeta {
+        let len = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
+        ItemMeta { number: self.number, kind: self.kind, len, leg: leg_of(&self.body) }
+    }
+}
+
+/// The receiver's leg, with which the body of each item begins; zero for one that is void or damaged.
+pub(crate) fn leg_of(body: &[u8]) -> Handle {
+    match *body {
+        [_, 0x44, a, b, c, d, ..] => Handle([a, b, c, d]),
+        _ => Handle([0; 4]),
+    }
 }
 
 /// An item without its body.
@@ -160,6 +175,8 @@ pub struct ItemMeta {
     pub kind: u32,
     /// Length of the body in bytes.
     pub len: u32,
+    /// The receiver's leg that it came by.
+    pub leg: Handle,
 }
 
 /// One change of a commit.

@@ -1,7 +1,7 @@
 //! From the wire's names of suites to the mathematics', and sealing of whole messages.
 
 use sga_crypto::{Aead, SealKey};
-use sga_schema::{Message, Suite};
+use sga_schema::{Message, Suite, padding};
 
 use crate::answer::{Refusal, encoded};
 
@@ -11,7 +11,17 @@ pub(crate) fn aead(suite: Suite) -> Aead {
 
 /// Seals the encoding of a message.
 pub(crate) fn seal<'a, T: Message<'a>>(key: SealKey, message: &T) -> Vec<u8> {
+    seal_padded(key, message, None)
+}
+
+/// The same, padded to so many bytes of plaintext, if any: more than any such message has.
+pub(crate) fn seal_padded<'a, T: Message<'a>>(key: SealKey, message: &T, pad_to: Option<usize>) -> Vec<u8> {
     let mut bytes = encoded(message);
+    if let Some(to) = pad_to {
+        let len = bytes.len();
+        bytes.resize(to, 0);
+        padding::pad(&mut bytes, len, to).expect("the size has room for a byte more");
+    }
     let len = bytes.len();
     bytes.resize(len + sga_crypto::TAG_LEN_MAX, 0);
     let sealed = key.seal(&mut bytes, len).expect("the buffer has room for the tag");

@@ -12,7 +12,7 @@ use sga_schema::{DeviceId, Handle};
 
 use crate::answer::Refusal;
 use crate::inbox::NewAttachment;
-use crate::job::{Outcome, Work};
+use crate::job::{Opened, Outcome, Work};
 use crate::limits::WAITERS_MAX;
 use crate::record::Record;
 use crate::storage::{Change, DeviceIndex, ItemMeta, Key, StoredItem, Want};
@@ -39,14 +39,21 @@ pub(crate) enum Phase {
     Aged(DeviceIndex),
     /// Drop what is too old in one.
     DropItems(DeviceIndex),
-    /// Look at a few devices or sessions.
-    Census,
+    /// Look at a few devices or sessions, from this one on.
+    Census(Census),
     /// Forget a device, if it was not seen for too long.
     Forget(DeviceIndex),
-    /// Drop a session, if nobody is left who has it.
+    /// Drop a session, if nobody is left who has it or an end is revoked.
     DropSession(Handle),
     /// Write the gateway's counters down.
     Meta,
+}
+
+impl Phase {
+    /// Whether it is for somebody who may be anyone, and costs public-key work at once.
+    pub(crate) fn is_unproven(self) -> bool {
+        matches!(self, Self::Register | Self::Negotiate)
+    }
 }
 
 /// Where the census goes on.
@@ -72,6 +79,10 @@ pub(crate) struct Origin {
     pub(crate) id: RequestId,
     pub(crate) peer: SocketAddr,
     pub(crate) token: Token,
+    /// Its address has shown that it receives.
+    pub(crate) verified: bool,
+    /// This request has shown it.
+    pub(crate) proven: bool,
     pub(crate) observe: bool,
     /// Bytes of a representation that fit the block size asked for.
     pub(crate) block_bytes: usize,
@@ -86,7 +97,7 @@ pub(crate) struct Scratch {
     /// From the accelerator; taken when used up.
     pub(crate) outcome: Option<Outcome>,
     /// What `Outcome::Opened` held.
-    pub(crate) plaintext: Option<Vec<u8>>,
+    pub(crate) opened: Option<Opened>,
     pub(crate) handles: Vec<Handle>,
     /// From a load of the task's own.
     pub(crate) items: Option<Vec<StoredItem>>,
@@ -114,6 +125,11 @@ impl Task {
     pub(crate) fn new(id: u64, phase: Phase, origin: Option<Origin>) -> Self {
         let (scratch, locks, wants) = (Scratch::default(), Vec::new(), Vec::new());
         Self { id, phase, origin, scratch, locks, plan: None, wants, shows: None }
+    }
+
+    /// Whether it is for an address that has not shown that it receives.
+    pub(crate) fn is_unverified(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| !origin.verified)
     }
 
     /// The request behind a phase that only requests have.

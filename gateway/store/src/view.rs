@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use sga_gateway_core::{DeviceIndex, Found, ItemMeta, Key, StoreError, StoredItem, Want};
+use sga_gateway_core::{DeviceIndex, Found, Key, StoreError, StoredItem, Want};
 use sga_schema::Handle;
 
 use crate::codec::{decode_item, item_key, item_of, void_value};
@@ -200,8 +200,7 @@ impl<'a> View<'a> {
             Want::ItemIndex { mailbox } => {
                 let mut index = Vec::new();
                 self.items(*mailbox, 0, |item| {
-                    let len = u32::try_from(item.body.len()).unwrap_or(u32::MAX);
-                    index.push(ItemMeta { number: item.number, kind: item.kind, len });
+                    index.push(item.meta());
                     ControlFlow::Continue(())
                 })?;
                 Found::Index(index)

@@ -125,6 +125,7 @@ async def _listen(device: Device, args: argparse.Namespace, clock: Clock) -> Non
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sga1", description="A device of SGA/1.")
     parser.add_argument("--state", required=True, type=Path, metavar="FILE.json")
+    parser.add_argument("--pad-attach", action="store_true", help="pad attaches, and have inboxes padded")
     commands = parser.add_subparsers(dest="command", required=True)
     register = commands.add_parser("register")
     register.add_argument("--gateway", required=True, metavar="coap://HOST:PORT")
@@ -153,6 +154,7 @@ async def _main(args: argparse.Namespace) -> None:
         raise Refused("not registered")
     async with Transport(gateway) as transport:
         device = Device(state, transport)
+        device.pad_attach = args.pad_attach
         if args.command == "register":
             await _register(device, args)
             return

@@ -9,9 +9,10 @@ from . import messages as m
 from .exchange import Exchange
 from .groups import PROFILES
 from .negotiation import Refused
+from .padding import ATTACH_SIZE, inbox_size, pad
 from .primitives import ctx, enc, equal, f, h, inbox_open, open_, pk_seal, seal, sha
 from .state import State
-from .suites import contains
+from .suites import SUITES, contains
 from .transport import Transport
 
 LENGTHS = {number: profile.element_length for number, profile in PROFILES.items()}
@@ -31,7 +32,8 @@ class Device(Exchange):
         self.tries: dict[str, int] = {}
         self.refused: dict[str, int] = {}
         self.missing: list[tuple[str, int, int]] = []
-        self.life = secrets.token_bytes(8)
+        self.pad_attach = False
+        self.lives: dict[str, bytes] = {}
         self.fresh: set[str] = set()
         if "package" in state.data:
             self._take_package(state.bytes("package"))
@@ -111,22 +113,25 @@ class Device(Exchange):
         self.n_a, self.ack_counter = secrets.token_bytes(8), 0
         self.attach_ticket = state.bytes("ticket")
         secret = enc([number, state["cursor"], state.bytes("generation"), state.get("accept", 0)])
+        if self.pad_attach:
+            secret = pad(secret, ATTACH_SIZE - SUITES[self.x].tag_length)
         request = enc([self.attach_ticket, self.n_a, seal(self.x, self.k_d, self.n_a, ctx("attach"), secret)])
         code, payload = await self.transport.attach(request)
         if code == "4.01":
             return False
         if code != "2.05":
             raise Refused(f"attach: {code}")
-        items, ticket, generation = m.decode(self._open_inbox(payload), m.ATTACH_ANSWER)
+        items, ticket, generation = self._open_inbox(payload, m.ATTACH_ANSWER)
         state["ticket"], state["attached"] = ticket.hex(), number
         self._generation(generation)
         state.write()
         self.waiting = items
         return True
 
-    def _open_inbox(self, payload: bytes) -> bytes:
+    def _open_inbox(self, payload: bytes, shape: Any) -> Any:
         counter, sealed = m.decode(payload, m.INBOX)
-        return inbox_open(self.x, self.k_d, self.n_a, counter, sealed)
+        plain = inbox_open(self.x, self.k_d, self.n_a, counter, sealed)
+        return m.decode_padded(plain, shape, len(sealed) == inbox_size(len(sealed)))
 
     async def start(self) -> None:
         """A device attaches after each start, before it sends anything else; then what was not answered goes again."""
@@ -145,7 +150,7 @@ class Device(Exchange):
             await self.attach()
         else:
             try:
-                (self.waiting,) = m.decode(self._open_inbox(payload), m.NOTIFICATION)
+                (self.waiting,) = self._open_inbox(payload, m.NOTIFICATION)
             except ValueError:
                 return
         await self.deal()

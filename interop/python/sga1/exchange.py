@@ -6,6 +6,7 @@ from typing import Any
 
 from . import messages as m
 from .negotiation import Negotiation, Refused
+from .padding import unpad_text
 from .primitives import (ctx, enc, equal, f, f8, h, kdf, life_key, message_open, message_seal, open_, seal, sha,
                          trapdoor, trapdoor_seed, xor)
 from .suites import SUITES
@@ -16,16 +17,18 @@ FURTHEST_RUN = 1024
 
 
 class Exchange(Negotiation):
-    """Runs and messages of all sessions. R, r and N are in memory only (`halves`), and so are the salt of this life and the keys
+    """Runs and messages of all sessions. R, r and N are in memory only (`halves`), and so are the salts of this life and the keys
     that it has made (`fresh`, as hex): what is sealed under any other key has the salt."""
 
     halves: dict[str, Any]
     x: int
-    life: bytes
+    lives: dict[str, bytes]
 
-    def _salt(self, key: str) -> bytes:
-        """The salt for what is sealed under a key; none if this life has made it."""
-        return b"" if key in self.fresh else self.life
+    def _salt(self, session: Any, key: str) -> bytes:
+        """The salt for what is sealed under a key; none if this life has made it. One for each session."""
+        if key in self.fresh:
+            return b""
+        return self.lives.setdefault(session["handle"], secrets.token_bytes(8))
 
     def _find(self, handle: bytes) -> tuple[str, Any] | tuple[None, None]:
         """The session of a handle; the one before of a pair still receives what was on its way."""
@@ -63,7 +66,8 @@ class Exchange(Negotiation):
         door = trapdoor(p, self.public, r)
         k = kdf(p.power(n, r), b"", ctx("K"), 32)
         tag = f(k, "B", role, run, th_a, n, door)
-        life = [self._salt(session["k_t"])] if self._salt(session["k_t"]) else []
+        salt = self._salt(session, session["k_t"])
+        life = [salt] if salt else []
         salt = enc([th_a, run, *life])
         if p.compact:
             body = seal(cid, k_t + k_d, salt if life else th_a, ctx("B body", role, run), enc([n, tag[:8]]))
@@ -166,7 +170,7 @@ class Exchange(Negotiation):
             raise Refused("this run has sealed all it may")
         keys["next"] = sequence + 1
         # Message 0 is sealed as soon as its keys are made, and stored with them.
-        salt = self._salt(keys["send"])
+        salt = self._salt(session, keys["send"])
         key, life = bytes.fromhex(keys["send"]), [salt] if salt else []
         text = message_seal(session["cid"], life_key(session["cid"], key, salt) if salt else key, int(run), sequence,
                             plaintext)
@@ -223,6 +227,7 @@ class Exchange(Negotiation):
             key = bytes.fromhex(keys["receive"])
             key = life_key(session["cid"], key, salt) if salt else key
             plain = message_open(session["cid"], key, run, sequence, sealed)
+            plain = unpad_text(plain, key, run, sequence) if sequence else plain
         except ValueError:
             keys["failures"] += 1
             if keys["failures"] == MOST_FAILURES:
@@ -232,7 +237,7 @@ class Exchange(Negotiation):
         missing = [(run, s) for s in range(max(keys["got"] + 1, 0), sequence)]
         keys["got"] = sequence
         if sequence == 0:
-            (last,) = m.decode(plain, m.CONFIRMATION)
+            (last,) = m.decode_padded(plain, m.CONFIRMATION, len(plain) == 7)
             before = max((int(r) for r in session["runs"] if int(r) < run), default=0)
             if before:
                 got = max(session["runs"][str(before)]["got"], 0)

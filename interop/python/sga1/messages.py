@@ -7,6 +7,7 @@ from typing import Any
 
 import cbor2
 
+from .padding import is_padding
 from .primitives import enc
 
 VERSION = 1
@@ -82,6 +83,19 @@ def decode(data: bytes, shape: Any) -> Any:
         raise Malformed("not the deterministic encoding")
     _check(value, shape)
     return value
+
+
+def decode_padded(data: bytes, shape: Any, fits: bool) -> Any:
+    """The same, perhaps with padding behind it; `fits`: whether the length is one to pad to."""
+    stream = io.BytesIO(data)
+    try:
+        cbor2.CBORDecoder(stream).decode()
+    except Exception as error:
+        raise Malformed("not CBOR") from error
+    end = stream.tell()
+    if end < len(data) and not (fits and is_padding(data[end:])):
+        raise Malformed("bytes after the message that are no padding")
+    return decode(data[:end], shape)
 
 
 def shaped(value: Any, shape: Any) -> Any:

@@ -120,6 +120,11 @@ def life_key(suite: int, traffic: bytes, salt: bytes) -> bytes:
     return kdf(traffic, salt, ctx("life"), s.key_length + s.nonce_length)
 
 
+def padding_mark(traffic: bytes, run: int, sequence: int) -> bytes:
+    """Section 10: what a padded text ends with."""
+    return f8(traffic, "padded", run, sequence)
+
+
 def inbox_seal(suite: int, k_d: bytes, n_a: bytes, c: int, plaintext: bytes) -> bytes:
     """Section 4: S of an Inbox (the gateway's side, for the vectors)."""
     s = SUITES[suite]

@@ -29,6 +29,8 @@ const DEMOS: [(&str, &str); 8] = [
 
 struct Report {
     rows: Vec<(String, Result<(), String>)>,
+    /// What was not done, and what to do for it.
+    skipped: Vec<(String, String)>,
 }
 
 impl Report {
@@ -54,6 +56,9 @@ impl Report {
                 Err(why) => println!("{name:<52} FAILED: {why}"),
             }
         }
+        for (name, why) in &self.skipped {
+            println!("{name:<52} SKIPPED: {why}");
+        }
         let failed = self.rows.iter().filter(|(_, result)| result.is_err()).count();
         println!("\n{} passed, {failed} failed", self.rows.len() - failed);
         failed == 0
@@ -62,7 +67,7 @@ impl Report {
 
 fn main() -> ExitCode {
     let root = workspace();
-    let mut report = Report { rows: Vec::new() };
+    let mut report = Report { rows: Vec::new(), skipped: Vec::new() };
     for (check, package) in PEERS {
         report.note(&format!("peer {}", check[0]), provide(check, package));
     }
@@ -71,6 +76,13 @@ fn main() -> ExitCode {
         "clippy",
         cargo(&root).args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     );
+    if is_there(&["cargo-deny", "--version"]) {
+        let checks = ["deny", "--offline", "--log-level", "error", "check", "licenses", "bans", "sources"];
+        report.run("supply chain", cargo(&root).args(checks));
+    } else {
+        let how = "cargo install --locked cargo-deny".to_owned();
+        report.skipped.push(("supply chain".to_owned(), how));
+    }
     report.run("build", cargo(&root).args(["build", "--quiet", "--workspace", "--bins"]));
     report.run("tests", cargo(&root).args(["test", "--workspace", "--no-fail-fast"]));
     report.run("interop", cargo(&root).args(["run", "--quiet", "--package", "sga-interop", "--bin", "sga-interop"]));

@@ -51,6 +51,14 @@ fn nat_rebinding(bench: &mut Bench) -> Result<(), String> {
     bench.device(&["--state", &alice, "connect", "bob"])?;
     bench.device(&["--state", &alice, "send", "bob", "before"])?;
     listener.wait(PATIENCE, |line| line.contains("before").then_some(()))?;
+    // It has printed the text, and tells the gateway so by two datagrams that are to come from the old address.
+    let notified = |seen: &Seen| seen.way == Way::Down && seen.client == first.client && seen.kind() == "CON";
+    let so_far = served.relay.seen();
+    let at = so_far.iter().rposition(notified).ok_or("no notification")?;
+    let acked = |seen: &Seen| seen.way == Way::Up && seen.kind() == "ACK" && seen.mid() == so_far[at].mid();
+    served.relay.wait(at, PATIENCE, acked)?;
+    let taken = |seen: &Seen| seen.way == Way::Down && seen.client == first.client && seen.code() == "2.04";
+    served.relay.wait(at, PATIENCE, taken)?;
     let moved = served.relay.seen().len();
     served.relay.rebind();
     bench.device(&["--state", &alice, "send", "bob", "after"])?;

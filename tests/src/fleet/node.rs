@@ -89,6 +89,8 @@ pub struct Node {
     pub refused: Vec<Refused>,
     /// What its core gave up: must not happen where the gateway keeps its promise.
     pub failures: Vec<String>,
+    /// All datagrams that it sends, where somebody listens.
+    pub tape: Option<Vec<Vec<u8>>>,
 }
 
 fn config() -> Config {
@@ -155,6 +157,7 @@ impl Node {
             received: Vec::new(),
             refused: Vec::new(),
             failures: Vec::new(),
+            tape: None,
         })
     }
 
@@ -258,6 +261,9 @@ impl Node {
             // A datagram that the socket does not take is one that was lost.
             while let Some(transmit) = self.endpoint.poll_transmit() {
                 let _ = self.socket.send_to(&transmit.bytes, transmit.peer);
+                if let Some(tape) = &mut self.tape {
+                    tape.push(transmit.bytes);
+                }
             }
             if busy {
                 return;

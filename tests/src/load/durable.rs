@@ -24,11 +24,12 @@ const FLOOR_BESIDE: Duration = Duration::from_millis(700);
 /// What a commit's least write is taken to be.
 const FLOOR_BLOCK: usize = 256;
 
-struct Sending {
-    text: Vec<u8>,
-    until: Now,
-    drain_at: u32,
-    latencies: Latencies,
+/// Each sender sends one text after the other to its receiver, whose mailbox is emptied now and then.
+pub(crate) struct Sending {
+    pub(crate) text: Vec<u8>,
+    pub(crate) until: Now,
+    pub(crate) drain_at: u32,
+    pub(crate) latencies: Latencies,
 }
 
 impl Plan for Sending {

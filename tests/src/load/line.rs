@@ -1,7 +1,7 @@
 //! One device's way to the gateway: a socket of its own, as devices have, and one request at a time.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mio::net::UdpSocket;
@@ -36,11 +36,18 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn open(gateway: SocketAddr, rng: &mut ChaCha12Rng) -> Result<Self, String> {
+    /// `number`: each line has an address of its own, as far as loopback has some, since the gateway limits what comes from one.
+    pub(crate) fn open(gateway: SocketAddr, number: usize, rng: &mut ChaCha12Rng) -> Result<Self, String> {
         let failed = |error: std::io::Error| {
             format!("cannot open a socket ({error}); with many senders the limit on open files may have to be raised")
         };
-        let any = SocketAddr::new(gateway.ip(), 0);
+        let own = match gateway.ip() {
+            IpAddr::V4(ip) if ip.is_loopback() => {
+                IpAddr::from([127, 0, 1 + (number / 250) as u8, 1 + (number % 250) as u8])
+            }
+            ip => ip,
+        };
+        let any = SocketAddr::new(own, 0);
         let socket = UdpSocket::bind(any).map_err(failed)?;
         socket.connect(gateway).map_err(failed)?;
         let mut seed = [0; 32];

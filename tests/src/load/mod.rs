@@ -1,7 +1,8 @@
 //! `sga-load`: what a gateway bears, as a process of its own, over real sockets and on a real disk.
 //!
-//! Two questions: how many messages a second become durable, beside a broker that people know and beside what the disk
-//! can do at all; and what many messages for absent devices cost in memory, on disk and at a start.
+//! Three questions: how many messages a second become durable, beside a broker that people know and beside what the disk
+//! can do at all; what many messages for absent devices cost in memory, on disk and at a start; and how long an established
+//! session's messages take while strangers flood the gateway.
 #![expect(clippy::print_stderr, reason = "a command's report")]
 
 mod absent;
@@ -10,6 +11,8 @@ mod drain;
 mod drive;
 mod durable;
 mod figures;
+mod flood;
+mod flooder;
 mod floor;
 mod line;
 mod mosquitto;
@@ -44,6 +47,8 @@ enum Command {
     Durable(Durable),
     /// Messages for absent devices: memory, disk, and a start after a kill.
     Absent(Absent),
+    /// An established session's messages while strangers flood the gateway.
+    Flood(Flood),
 }
 
 /// Flags of `durable`.
@@ -81,6 +86,26 @@ pub(crate) struct Absent {
     /// Bytes of each text.
     #[arg(long, default_value_t = 64, value_parser = bytes)]
     pub(crate) bytes: usize,
+    /// The folder with the sga-gateway to be measured. [default: the gateway that is part of this program]
+    #[arg(long)]
+    pub(crate) release_dir: Option<PathBuf>,
+}
+
+/// Flags of `flood`.
+#[derive(Args, Debug)]
+pub(crate) struct Flood {
+    /// What the flood is made of.
+    #[arg(long, value_delimiter = ',', default_value = "a1,register,junk,attach,message,echoed")]
+    pub(crate) variants: Vec<flooder::Variant>,
+    /// Datagrams a second; 0 for as many as one thread can send.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) pps: u32,
+    /// How long each measurement takes: each variant is measured quiet and flooded.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Established sessions, each with one message in flight.
+    #[arg(long, default_value_t = 1, value_parser = senders)]
+    pub(crate) senders: usize,
     /// The folder with the sga-gateway to be measured. [default: the gateway that is part of this program]
     #[arg(long)]
     pub(crate) release_dir: Option<PathBuf>,
@@ -125,12 +150,16 @@ pub fn main() -> ExitCode {
         args[0] = "sga-gateway".into();
         return sga_gateway::cli::main_from(args);
     }
+    if args.get(1).is_some_and(|first| first == flooder::FLOODER) {
+        return flooder::main(&args);
+    }
     let options = Options::parse_from(args);
     let below = options.dir.unwrap_or_else(std::env::temp_dir);
     let result = process::Folder::make(&below, options.keep).and_then(|folder| {
         let result = match &options.command {
             Command::Durable(durable) => durable::run(durable, &folder),
             Command::Absent(absent) => absent::run(absent, &folder),
+            Command::Flood(flood) => flood::run(flood, &folder),
         };
         if options.keep {
             eprintln!("files are in {}", folder.path.display());

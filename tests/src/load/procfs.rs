@@ -89,6 +89,29 @@ pub(crate) fn disk_bytes(folder: &Path) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// How often threads whose names begin so have been woken, all together. One that was not has done nothing.
+pub(crate) fn wakes(pid: u32, name: &str) -> Result<u64, String> {
+    let path = format!("/proc/{pid}/task");
+    let mut sum = 0;
+    for entry in fs::read_dir(&path).map_err(|error| format!("{path}: {error}"))?.flatten() {
+        let thread = format!("task/{}", entry.file_name().to_string_lossy());
+        if read(pid, &format!("{thread}/comm"))?.starts_with(name) {
+            let text = read(pid, &format!("{thread}/status"))?;
+            sum += field(&text, "voluntary_ctxt_switches").ok_or("no count of context switches")?;
+        }
+    }
+    Ok(sum)
+}
+
+/// Datagrams that the kernel has thrown away because the IPv4 socket at this port was full.
+pub(crate) fn dropped(port: u16) -> Result<u64, String> {
+    let path = "/proc/net/udp";
+    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let at = format!(":{port:04X}");
+    let of_port = text.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&at)));
+    Ok(of_port.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

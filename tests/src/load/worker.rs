@@ -93,7 +93,7 @@ impl Worker {
         receivers: std::ops::Range<usize>,
         rng: &mut ChaCha12Rng,
     ) -> Result<Self, String> {
-        let line = Line::open(gateway, rng)?;
+        let line = Line::open(gateway, number, rng)?;
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         let make = |number| {

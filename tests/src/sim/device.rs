@@ -33,6 +33,8 @@ pub struct DeviceNode {
     outgoing: BTreeMap<DeviceId, VecDeque<Vec<u8>>>,
     /// Texts that were sealed, while this process runs.
     pub(crate) sealed: HashMap<(DeviceId, u32, u32), Vec<u8>>,
+    /// Whether it pads what it sends; [`Self::set_pad`].
+    pad: bool,
     /// Whether the application sends a text again that is reported as lost.
     pub sends_lost_again: bool,
     /// Texts that the application was handed, by sender, in order. Survives restarts, like the image.
@@ -79,6 +81,7 @@ impl DeviceNode {
             asked: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             sealed: HashMap::new(),
+            pad: false,
             sends_lost_again: false,
             received: HashMap::new(),
             notices: Vec::new(),
@@ -96,6 +99,12 @@ impl DeviceNode {
     /// The core, to ask for something.
     pub fn device_mut(&mut self) -> &mut Device<{ sga_device::agent::PEERS }> {
         self.agent.device_mut()
+    }
+
+    /// Whether it pads what it sends, in this life and in later ones.
+    pub fn set_pad(&mut self, pad: bool) {
+        self.pad = pad;
+        self.agent.device_mut().set_pad(pad);
     }
 
     /// The application wants a session.
@@ -123,6 +132,7 @@ impl DeviceNode {
             device.register();
         }
         self.seed = seed(rng);
+        device.set_pad(self.pad);
         self.agent = Agent::new(device, self.gateway, self.seed, self.image.clone());
         self.agent.listen(now, REFRESH);
     }

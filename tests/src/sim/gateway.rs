@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use sga_crypto::{Element, GroupId, Secret, Seed};
-use sga_gateway_core::{Boot, Commit, Gateway, GatewayKeys, KeyPair, Now, Outcome, Settings, Work};
+use sga_gateway_core::{Boot, Commit, Gateway, GatewayKeys, KeyPair, Now, Outcome, Previous, Settings, Work};
 use sga_schema::{Profile, Role};
 
 use super::store::SimStore;
@@ -53,11 +53,17 @@ pub struct GatewayNode {
     /// What the devices are told of the gateway; an operator's settings.
     pub settings: Settings,
     keys: GatewayKeys,
+    /// Key pairs before the one in `keys`, and the last of them while it is taken.
+    rotations: (u32, Option<Previous>),
+    /// The core has the keys as they are.
+    begun: bool,
     /// Orders of the core, each with the time at which it is done; commits in order.
     pub(crate) pending: VecDeque<(Now, Pending)>,
     last_commit_done: Now,
     /// Commits that were durable when it stopped last, of those in hand.
     restarts: u64,
+    /// Pieces of public-key work that were done.
+    pub jobs: u64,
     /// All runs that were closed.
     pub runs: Vec<SeenRun>,
     rng: ChaCha12Rng,
@@ -85,9 +91,12 @@ impl GatewayNode {
             trouble: Trouble::default(),
             settings,
             keys,
+            rotations: (0, None),
+            begun: false,
             pending: VecDeque::new(),
             last_commit_done: Now::ZERO,
             restarts: 0,
+            jobs: 0,
             runs: Vec::new(),
             rng: own,
         }
@@ -101,6 +110,11 @@ impl GatewayNode {
     /// The profile served.
     pub fn profile(&self) -> Profile {
         self.settings.profile
+    }
+
+    /// Whether the key pair before the current one is still there.
+    pub fn has_previous_pair(&self) -> bool {
+        self.rotations.1.is_some()
     }
 
     /// How often it was stopped.
@@ -120,13 +134,14 @@ impl GatewayNode {
             self.pending.push_back((self.last_commit_done, Pending::Commit(commit)));
         }
         while let Some(job) = self.core.poll_job() {
+            self.jobs += 1;
             let secrets = match &job.work {
                 Work::Close { half, other, session_secret } => {
                     Some((half.role, other.clone(), session_secret.duplicate()))
                 }
                 _ => None,
             };
-            let outcome = job.work.run(&self.keys.pair);
+            let (id, outcome) = job.run();
             if let (Some((second, n_first, session_secret)), Outcome::Closed(Some(closed))) = (secrets, &outcome) {
                 self.runs.push(SeenRun {
                     n_first,
@@ -138,7 +153,7 @@ impl GatewayNode {
                     key_second: closed.half.key.duplicate(),
                 });
             }
-            self.pending.push_back((now + Duration::from_millis(1), Pending::Job(job.id, outcome)));
+            self.pending.push_back((now + Duration::from_millis(1), Pending::Job(id, outcome)));
         }
     }
 
@@ -150,6 +165,7 @@ impl GatewayNode {
 
     /// Everything that is done by now.
     pub(crate) fn work(&mut self, now: Now) {
+        self.begin(now);
         while let Some(at) = self.pending.iter().position(|(at, _)| *at <= now) {
             let Some((_, pending)) = self.pending.remove(at) else { return };
             match pending {
@@ -178,8 +194,7 @@ impl GatewayNode {
         self.rng.fill_bytes(&mut generation);
         self.store = copy.unwrap_or_else(|| SimStore::fresh(&Boot::fresh(generation)));
         self.store.set_generation(generation);
-        let rng = ChaCha12Rng::from_rng(&mut self.rng);
-        self.core = Gateway::new(self.settings.clone(), self.keys.clone(), self.store.boot(), rng);
+        self.start();
     }
 
     /// The power goes. Of the commits in hand some first ones may have reached the medium although nobody was told.
@@ -194,8 +209,35 @@ impl GatewayNode {
             .collect();
         let reached = self.rng.next_u32() as usize % (commits.len() + 1);
         commits.iter().take(reached).for_each(|commit| self.store.apply(commit));
+        self.start();
+        self.restarts += 1;
+    }
+
+    fn start(&mut self) {
         let rng = ChaCha12Rng::from_rng(&mut self.rng);
         self.core = Gateway::new(self.settings.clone(), self.keys.clone(), self.store.boot(), rng);
-        self.restarts += 1;
+        self.begun = false;
+    }
+
+    /// Another key pair; the old one is taken for so long.
+    pub(crate) fn rotate_keys(&mut self, now: Now, overlap: Duration) {
+        let group = self.keys.pair.group;
+        let secret = Seed::new(&mut self.rng);
+        let public = group.exp_base(&secret);
+        let old = std::mem::replace(&mut self.keys.pair, Arc::new(KeyPair { group, secret, public }));
+        let until_s = self.core.uptime_s(now) + overlap.as_secs();
+        self.rotations = (self.rotations.0 + 1, Some(Previous { pair: old, until_s }));
+        self.begun = false;
+    }
+
+    /// What the shell does first, and after a rotation: it hands over the keys.
+    fn begin(&mut self, now: Now) {
+        if !std::mem::replace(&mut self.begun, true) {
+            let (count, previous) = self.rotations.clone();
+            self.core.set_keys(now, self.keys.pair.clone(), count, previous);
+        }
+        if self.core.poll_overlap_over() {
+            self.rotations.1 = None;
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sga_gateway_core::{Boot, Change, Commit, Found, ItemMeta, Key, Load, StoredItem, Want};
+use sga_gateway_core::{Boot, Change, Commit, Found, Key, Load, StoredItem, Want};
 use sga_schema::Handle;
 
 /// What is on the medium.
@@ -83,10 +83,7 @@ impl SimStore {
                 Found::Items(found)
             }
             Want::ItemIndex { mailbox } => Found::Index(
-                self.items
-                    .range((*mailbox, 0)..=(*mailbox, u32::MAX))
-                    .map(|(_, item)| ItemMeta { number: item.number, kind: item.kind, len: item.body.len() as u32 })
-                    .collect(),
+                self.items.range((*mailbox, 0)..=(*mailbox, u32::MAX)).map(|(_, item)| item.meta()).collect(),
             ),
             Want::Pending { up_to_s, max } => {
                 let first = Key::Pending { due_s: 0, session: Handle([0; 4]) }.to_bytes();
@@ -120,6 +117,15 @@ impl SimStore {
     /// How many items lie in all mailboxes.
     pub fn items_len(&self) -> usize {
         self.items.len()
+    }
+
+    /// What another store has to be given to hold the same.
+    pub fn changes(&self) -> Vec<Change> {
+        let key = |bytes: &Vec<u8>| Key::from_bytes(bytes).expect("written from a key");
+        let records = self.records.iter().map(|(bytes, value)| Change::Put { key: key(bytes), value: value.clone() });
+        let items = self.items.iter();
+        let items = items.map(|((mailbox, _), item)| Change::Append { mailbox: *mailbox, item: item.clone() });
+        records.chain(items).collect()
     }
 
     /// All bytes of all values, to look for what must not be there.

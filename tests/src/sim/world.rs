@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -47,6 +47,11 @@ pub enum Verdict {
     Lose,
 }
 
+/// Addresses that are forged and belong to nobody here: 100.64.0.0/10.
+fn is_nobody(address: SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64)
+}
+
 /// Looks at each datagram that is sent: its number and itself.
 type Inspector = Box<dyn FnMut(usize, &Datagram) -> Verdict>;
 
@@ -66,6 +71,7 @@ pub struct World {
     lost: usize,
     doubled: usize,
     inspect: Option<Inspector>,
+    wasted: usize,
     /// Where somebody sits who is no device, and what arrived there.
     outsider: Option<(SocketAddr, Vec<Vec<u8>>)>,
 }
@@ -89,6 +95,7 @@ impl World {
             lost: 0,
             doubled: 0,
             inspect: None,
+            wasted: 0,
             outsider: None,
         }
     }
@@ -163,6 +170,25 @@ impl World {
         answer.expect("an answer")
     }
 
+    /// A datagram arrives now, from whatever address it says: what somebody on the network can do. Faults and inspection spare it.
+    pub fn inject(&mut self, datagram: &Datagram) {
+        self.deliver(datagram);
+        self.settle();
+    }
+
+    /// A datagram from a forged address, one of 100.64.0.0/10, arrives at the gateway. What goes back goes nowhere and is counted.
+    /// Neither uses the world's randomness, so that all else happens as it would without.
+    pub fn forge(&mut self, from: SocketAddr, bytes: &[u8]) {
+        assert!(is_nobody(from), "not an address of nobody");
+        self.gateway.core.handle_datagram(self.now, from, bytes);
+        self.settle();
+    }
+
+    /// Bytes that went to forged addresses.
+    pub fn wasted(&self) -> usize {
+        self.wasted
+    }
+
     /// The gateway's power goes and comes back.
     pub fn restart_gateway(&mut self) {
         self.gateway.crash();
@@ -181,6 +207,18 @@ impl World {
     /// The gateway's store is replaced, by an older copy or by an empty one; it has another generation then.
     pub fn replace_store(&mut self, copy: Option<SimStore>) {
         self.gateway.replace_store(copy);
+    }
+
+    /// The operator shuts out these devices, and no others.
+    pub fn revoke(&mut self, devices: &[DeviceId]) {
+        self.gateway.settings.revoked = devices.iter().copied().collect();
+        self.gateway.core.set_revoked(self.now, self.gateway.settings.revoked.clone());
+        self.gateway.take_orders(self.now);
+    }
+
+    /// The gateway gets another key pair; the old one is taken for so long.
+    pub fn rotate_keys(&mut self, overlap: Duration) {
+        self.gateway.rotate_keys(self.now, overlap);
     }
 
     /// Runs until `done` or the time is over; says whether it was done. `done` is asked after everything that happens.
@@ -222,6 +260,10 @@ impl World {
     }
 
     fn send(&mut self, datagram: Datagram) {
+        if is_nobody(datagram.to) {
+            self.wasted += datagram.bytes.len();
+            return;
+        }
         if let Some((address, arrived)) = &mut self.outsider
             && *address == datagram.to
         {

@@ -30,6 +30,14 @@ impl Lines {
         self.bytes(name, value.to_be_bytes());
     }
 
+    /// A value that is there already.
+    ///
+    /// # Panics
+    /// It is not.
+    pub(super) fn value(&self, name: &str) -> Vec<u8> {
+        find(&self.0, name).unwrap_or_else(|| panic!("no {name} yet"))
+    }
+
     /// The whole file.
     #[must_use]
     pub fn finish(self) -> String {

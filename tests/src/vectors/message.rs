@@ -1,7 +1,7 @@
 //! Messages (4.5, §7).
 
 use sga_crypto::steps;
-use sga_schema::{Confirmation, ExpiredItem, MessageItem, MessagePost, Role, Tag8, kind};
+use sga_schema::{Confirmation, EndedItem, ExpiredItem, MessageItem, MessagePost, Role, Tag8, kind};
 
 use super::exchange::Keys;
 use super::inputs::{Inputs, end};
@@ -9,7 +9,7 @@ use super::lines::Lines;
 use super::made::{encode, seal_text};
 use super::{RUN, TEXT, register};
 
-/// Message 0 both ways, message 1 from d_i to d_j, message 2 from d_i in a later life, and an expired item for d_i.
+/// Message 0 both ways, message 1 from d_i to d_j, message 2 from d_i in a later life, and an expired and an ended item for d_i.
 pub(super) fn messages(inputs: &Inputs, keys: &Keys, out: &mut Lines) {
     let confirmation = encode(&Confirmation { last: 0 });
     let [i, j] = [Role::Initiator, Role::Responder];
@@ -21,6 +21,10 @@ pub(super) fn messages(inputs: &Inputs, keys: &Keys, out: &mut Lines) {
     out.section("§4 Expired: item 4 of d_i, kind 7, in case message 1 was never fetched; its notification (c = 4)");
     let body = encode(&ExpiredItem { handle: inputs.i.handle, run: RUN, sequence: 1 });
     register::item(inputs, i, "expired", 4, kind::EXPIRED, &body, out);
+
+    out.section("§4 Ended: item 7 of d_i, kind 9, in case d_j was revoked; its notification (c = 7)");
+    let body = encode(&EndedItem { handle: inputs.i.handle, reason: EndedItem::REVOKED });
+    register::item(inputs, i, "ended", 7, kind::ENDED, &body, out);
 }
 
 #[expect(clippy::too_many_arguments, reason = "all that a message is made of")]

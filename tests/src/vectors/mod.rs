@@ -10,6 +10,7 @@ mod lines;
 mod made;
 mod message;
 mod negotiate;
+mod padding;
 mod register;
 
 pub use check::check;
@@ -66,5 +67,6 @@ pub fn file(profile: Profile, suite: Suite) -> String {
     let th_a = negotiate::negotiate(&inputs, &mut out);
     let keys = exchange::exchange(&inputs, &th_a, &mut out);
     message::messages(&inputs, &keys, &mut out);
+    padding::padding(&inputs, &keys, &mut out);
     out.finish()
 }

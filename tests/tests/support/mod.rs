@@ -1,6 +1,8 @@
 //! A run between alice and bob of which everything is known: the datagrams, both k_d, PR, and all randomness.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod values;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,6 +49,11 @@ pub(crate) struct Run {
 
 /// A perfect network: both register, agree, exchange keys, and say one thing each.
 pub(crate) fn run(profile: Profile) -> Run {
+    run_watched(profile, |_| {})
+}
+
+/// The same, looked at after everything that happens.
+pub(crate) fn run_watched(profile: Profile, mut watch: impl FnMut(&World)) -> Run {
     let mut world = World::new(7, Settings::new(id("gw"), profile));
     world.add("alice", SuiteSet::ALL);
     world.add("bob", SuiteSet::ALL);
@@ -60,6 +67,7 @@ pub(crate) fn run(profile: Profile) -> Run {
     world.devices[ALICE].text(id("bob"), b"hello bob".to_vec());
     world.devices[BOB].text(id("alice"), b"hello alice".to_vec());
     let done = world.run_until(Duration::from_secs(600), |world| {
+        watch(world);
         let has = |at: usize, peer: &str| {
             let node = &world.devices[at];
             let established =

@@ -31,6 +31,8 @@ pub(crate) struct DeviceRecord {
     pub(crate) acknowledged: u32,
     /// When it last attached or registered, in seconds of persisted uptime; none in a record from before that was noted.
     pub(crate) seen_s: Option<u64>,
+    /// The newest of the gateway's key pairs that the device was told of, by their count.
+    pub(crate) told: u32,
 }
 
 impl DeviceRecord {
@@ -41,7 +43,7 @@ impl DeviceRecord {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         write(|e| {
-            e.array(11)?.u32(FORMAT)?.bytes(self.id.as_bytes())?.bytes(self.registered_key.expose())?;
+            e.array(12)?.u32(FORMAT)?.bytes(self.id.as_bytes())?.bytes(self.registered_key.expose())?;
             e.u8(self.suite.id())?.u32(self.suites.bits())?.u8(self.accept as u8)?;
             e.u32(self.attach_number)?.u32(self.request_number)?;
             match &self.last_invite {
@@ -53,16 +55,15 @@ impl DeviceRecord {
                 None => e.null()?,
                 Some(seen_s) => e.u64(seen_s)?,
             };
+            e.u32(self.told)?;
             Ok(())
         })
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        // The last field came later.
-        let (mut d, has_seen) = match open(bytes, 10) {
-            Ok(d) => (d, true),
-            Err(_) => (open(bytes, 9)?, false),
-        };
+        // The last two fields came later, one after the other.
+        let known = [11, 10, 9].into_iter().find_map(|fields| Some((open(bytes, fields).ok()?, fields)));
+        let Some((mut d, fields)) = known else { return Err(bad("fields of a device")) };
         Ok(Self {
             id: id(&mut d)?,
             registered_key: secret(&mut d)?,
@@ -81,7 +82,8 @@ impl DeviceRecord {
                 Ok(StoredAnswer { request_hash: fixed(d)?, code: d.u8()?, payload: d.bytes()?.to_vec() })
             })?,
             acknowledged: d.u32()?,
-            seen_s: if has_seen { optional(&mut d, |d| Ok(d.u64()?))? } else { None },
+            seen_s: if fields >= 10 { optional(&mut d, |d| Ok(d.u64()?))? } else { None },
+            told: if fields >= 11 { d.u32()? } else { 0 },
         })
     }
 }

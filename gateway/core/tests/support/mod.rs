@@ -67,6 +67,10 @@ pub(crate) struct World {
     pub(crate) blind: bool,
     /// Datagrams that the gateway has sent.
     pub(crate) transmits: usize,
+    /// Pieces of public-key work that it has asked for.
+    pub(crate) jobs: usize,
+    /// UDP payload bytes that it has sent, to each address.
+    pub(crate) sent_to: BTreeMap<SocketAddr, usize>,
     /// Clients that hear nothing at the moment.
     pub(crate) asleep: BTreeSet<SocketAddr>,
     clients: BTreeMap<SocketAddr, Endpoint<ChaCha12Rng>>,
@@ -118,6 +122,8 @@ impl World {
             read: Vec::new(),
             blind: false,
             transmits: 0,
+            jobs: 0,
+            sent_to: BTreeMap::new(),
             asleep: BTreeSet::new(),
             clients: BTreeMap::new(),
             answers: Vec::new(),
@@ -228,6 +234,7 @@ impl World {
             }
             while let Some(transmit) = self.gateway.poll_transmit() {
                 self.transmits += 1;
+                *self.sent_to.entry(transmit.peer).or_default() += transmit.bytes.len();
                 let awake = !self.asleep.contains(&transmit.peer);
                 if let Some(client) = self.clients.get_mut(&transmit.peer).filter(|_| awake) {
                     client.handle_datagram(self.now, gateway_addr(), &transmit.bytes);
@@ -260,8 +267,9 @@ impl World {
             moved = true;
         }
         while let Some(job) = self.gateway.poll_job() {
-            let outcome = job.work.run(&self.keys.pair);
-            self.gateway.handle_job_done(self.now, job.id, outcome);
+            self.jobs += 1;
+            let (id, outcome) = job.run();
+            self.gateway.handle_job_done(self.now, id, outcome);
             moved = true;
         }
         while let Some(commit) = self.gateway.poll_commit() {

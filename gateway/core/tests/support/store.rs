@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sga_gateway_core::{Change, Found, ItemMeta, Key, Load, StoredItem, Want};
+use sga_gateway_core::{Change, Found, Key, Load, StoredItem, Want};
 use sga_schema::Handle;
 
 pub(crate) type Store = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -71,11 +71,7 @@ pub(crate) fn look(store: &Store, load: &Load) -> Vec<Found> {
             Found::Items(items_of(store, *mailbox, *from).into_iter().take(*items_max).take_while(fits).collect())
         }
         Want::ItemIndex { mailbox } => {
-            let meta = |item: StoredItem| {
-                let len = item.body.len().try_into().unwrap();
-                ItemMeta { number: item.number, kind: item.kind, len }
-            };
-            Found::Index(items_of(store, *mailbox, 0).into_iter().map(meta).collect())
+            Found::Index(items_of(store, *mailbox, 0).iter().map(StoredItem::meta).collect())
         }
         Want::Pending { up_to_s, max } => {
             let due = |key: &Vec<u8>| (u64::from_be_bytes(key[1..9].try_into().unwrap()), key[9..].try_into().unwrap());

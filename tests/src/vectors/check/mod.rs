@@ -2,13 +2,14 @@
 
 mod exchange;
 mod negotiate;
+mod padding;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sga_crypto::{Aead, Element, GroupId, PkPurpose, SealKey, Secret, Seed, sha256, short_hash, steps};
 use sga_schema::{
-    Attach, AttachSecret, ExpiredItem, Grant, Inbox, InboxSecret, Package, PinInput, Proof, Register, RegisterSecret,
-    Registered, Role, SealedId, VERSION, decode, kind,
+    Attach, AttachSecret, EndedItem, ExpiredItem, Grant, Inbox, InboxSecret, Package, PinInput, Proof, Register,
+    RegisterSecret, Registered, Role, SealedId, VERSION, decode, kind,
 };
 
 use super::inputs::end;
@@ -35,6 +36,10 @@ pub fn check(text: &str) -> (u8, u8) {
     let ExpiredItem { handle, run, sequence } = decode(&body).expect("an expired item");
     file.same("handle i", handle.0);
     assert_eq!((run, sequence), (file.number("run"), 1));
+    let EndedItem { handle, reason } = decode(&file.item(ends[0], "ended", 7, kind::ENDED)).expect("an ended item");
+    file.same("handle i", handle.0);
+    assert_eq!(reason, EndedItem::REVOKED);
+    file.padding(&root);
     assert!(file.left.is_empty(), "not looked at: {:?}", file.left);
     found
 }
