@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::StorageBackend;
 
@@ -33,6 +33,48 @@ impl StorageBackend for OnDisk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_at(offset, data)
+    }
+}
+
+/// A file that can be taken away from the engine: from then on it can do nothing with it.
+#[derive(Debug)]
+pub(crate) struct Lent<B>(Arc<RwLock<Option<B>>>);
+
+/// Takes the file away.
+pub(crate) type TakeAway = Box<dyn FnOnce() + Send + Sync>;
+
+pub(crate) fn lend<B: StorageBackend>(backend: B) -> (Lent<B>, TakeAway) {
+    let place = Arc::new(RwLock::new(Some(backend)));
+    let same = place.clone();
+    (Lent(place), Box::new(move || drop(same.write().unwrap_or_else(PoisonError::into_inner).take())))
+}
+
+impl<B: StorageBackend> Lent<B> {
+    fn with<T>(&self, what: impl FnOnce(&B) -> io::Result<T>) -> io::Result<T> {
+        let place = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        what(place.as_ref().ok_or_else(|| io::Error::other("the file was taken away"))?)
+    }
+}
+
+impl<B: StorageBackend> StorageBackend for Lent<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.with(B::len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.with(|file| file.read(offset, out))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.with(|file| file.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.with(B::sync_data)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.with(|file| file.write(offset, data))
     }
 }
 

@@ -46,7 +46,15 @@ impl Opening<'_> {
         };
         let suspect = has(SUSPECT);
         let check = suspect || file.len()? <= self.options.check_bytes;
-        match Tables::open(file, self.options.cache_bytes, check) {
+        let (opened, check) = match Tables::open(file, self.options.cache_bytes, check) {
+            // Damage may look like another format, and that one would be refused and left alone.
+            Err(Unopened::Format(_)) if !check => {
+                let file = self.disk.open(TABLES)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+                (Tables::open(file, self.options.cache_bytes, true), true)
+            }
+            opened => (opened, check),
+        };
+        match opened {
             Ok(tables) => {
                 let broken = if check { unreadable(&tables, sealer) } else { None };
                 if let Some(why) = broken {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use sga_gateway_core::StoreError;
 
-use crate::backend::{OnDisk, Untouched};
+use crate::backend::{OnDisk, TakeAway, Untouched, lend};
 use crate::codec::{item_key, item_of, void_value};
 use crate::disk::DiskFile;
 use crate::layer::{Entry, Layer};
@@ -65,6 +65,8 @@ pub(crate) struct Tables {
     /// Bytes of all items in them.
     item_bytes: AtomicU64,
     set_back: AtomicBool,
+    /// There until it is dropped, too.
+    take_away: Option<TakeAway>,
 }
 
 pub(crate) type Reading = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -127,8 +129,14 @@ fn number(value: Option<Vec<u8>>) -> Option<u64> {
 impl Tables {
     /// New ones in an empty file; journals up to `epoch` are not theirs.
     pub(crate) fn create(file: Box<dyn DiskFile>, cache: usize, epoch: u64) -> Result<Self, StoreError> {
-        let database = builder(cache).create_with_backend(OnDisk(file)).map_err(failed)?;
-        let tables = Self { database: Some(database), epoch: epoch.into(), item_bytes: 0.into(), set_back: false.into() };
+        let (backend, take_away) = lend(OnDisk(file));
+        let tables = Self {
+            database: Some(builder(cache).create_with_backend(backend).map_err(failed)?),
+            epoch: epoch.into(),
+            item_bytes: 0.into(),
+            set_back: false.into(),
+            take_away: Some(take_away),
+        };
         tables.transact(|table| {
             table.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
             table.insert(EPOCH_KEY, epoch.to_be_bytes().as_slice()).map_err(failed)?;
@@ -147,7 +155,8 @@ impl Tables {
             if file.len().map_err(|error| Unopened::Disk(disk_error(&error)))? == 0 {
                 return Err(Unopened::Damaged("the file is empty".into()));
             }
-            Self::inspect(builder.create_with_backend(OnDisk(file)).map_err(unopened)?, FORMAT)
+            let (backend, take_away) = lend(OnDisk(file));
+            Self::inspect(builder.create_with_backend(backend).map_err(unopened)?, take_away, FORMAT)
         })
         .unwrap_or_else(|why| Err(Unopened::Damaged(why)))
     }
@@ -161,12 +170,26 @@ impl Tables {
             if redb::StorageBackend::len(&backend).map_err(|_| Unopened::Damaged("no length".into()))? == 0 {
                 return Err(Unopened::Damaged("the file is empty".into()));
             }
-            Self::inspect(builder.create_with_backend(backend).map_err(unopened)?, format)
+            let (backend, take_away) = lend(backend);
+            Self::inspect(builder.create_with_backend(backend).map_err(unopened)?, take_away, format)
         })
         .unwrap_or_else(|why| Err(Unopened::Damaged(why)))
     }
 
-    fn inspect(database: Database, wanted: &[u8]) -> Result<Self, Unopened> {
+    fn inspect(database: Database, take_away: TakeAway, wanted: &[u8]) -> Result<Self, Unopened> {
+        let mut tables = Self {
+            database: Some(database),
+            epoch: 0.into(),
+            item_bytes: 0.into(),
+            set_back: false.into(),
+            take_away: Some(take_away),
+        };
+        (tables.epoch, tables.item_bytes, tables.set_back) = tables.counters(wanted)?;
+        Ok(tables)
+    }
+
+    fn counters(&self, wanted: &[u8]) -> Result<(AtomicU64, AtomicU64, AtomicBool), Unopened> {
+        let database = self.database().map_err(Unopened::Disk)?;
         let transaction = database.begin_read().map_err(unopened)?;
         let table = transaction.open_table(RECORDS).map_err(unopened)?;
         let get = |key: &[u8]| -> Result<Option<Vec<u8>>, Unopened> {
@@ -184,9 +207,7 @@ impl Tables {
         };
         let (epoch, item_bytes) = (counter(get(EPOCH_KEY)?)?, counter(get(ITEM_BYTES_KEY)?)?);
         let set_back = get(SET_BACK_KEY)?.is_some().into();
-        drop(table);
-        drop(transaction);
-        Ok(Self { database: Some(database), epoch, item_bytes, set_back })
+        Ok((epoch, item_bytes, set_back))
     }
 
     fn database(&self) -> Result<&Database, StoreError> {
@@ -284,10 +305,21 @@ impl Tables {
     }
 }
 
-/// The engine writes when it closes, and asserts there too.
+/// A stop is to the engine what a power cut is: it would write when it closes, and in a file that is damaged it asserts then, and once
+/// more while it cleans up, which no guard holds: the process would end, at each start. Each transaction leaves what a quick opening needs
+/// (quick repair). So the file is taken away first; an operation that fails makes the engine notice.
 impl Drop for Tables {
     fn drop(&mut self) {
-        let database = self.database.take();
+        let (Some(mut database), Some(take_away)) = (self.database.take(), self.take_away.take()) else { return };
+        take_away();
+        let noticed = guarded(|| {
+            let error = database.check_integrity().err().map(redb::Error::from);
+            matches!(error, Some(redb::Error::Io(_) | redb::Error::PreviousIo))
+        });
+        if noticed != Ok(true) {
+            // Somebody still reads in it, or what it has in memory is out of joint. The file is closed in any case.
+            return std::mem::forget(database);
+        }
         if let Err(why) = guarded(|| drop(database)) {
             log::error!("the tables were not closed: {why}");
         }

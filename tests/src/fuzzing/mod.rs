@@ -17,7 +17,7 @@ mod world;
 pub use device::device;
 pub use endpoint::endpoint;
 pub use gateway::gateway;
-pub use recovery::{keep_quiet_where_guarded, recovery};
+pub use recovery::{keep_quiet_where_guarded, recovery, recovery_unread};
 pub use schema::{schema, schema_types};
 
 /// What an input has come to, by name, so that a corpus can be asked whether it comes to everything.

@@ -24,6 +24,11 @@ pub(crate) fn parts(bytes: &[u8]) -> Option<Vec<Part>> {
     (walk(bytes, 0, DEPTH_MAX, &mut all)? == bytes.len()).then_some(all)
 }
 
+/// Where the first item ends, of what need not be one item only.
+pub(crate) fn first(bytes: &[u8]) -> Option<usize> {
+    walk(bytes, 0, DEPTH_MAX, &mut Vec::new())
+}
+
 fn walk(bytes: &[u8], start: usize, depth_left: usize, all: &mut Vec<Part>) -> Option<usize> {
     let first = *bytes.get(start)?;
     let (major, info) = (first >> 5, first & 31);

@@ -1,17 +1,25 @@
 //! Any bytes against every decoder of the schema.
+//!
+//! The first byte names the type; from 128 on, the same types with padding behind them.
 
 use sga_schema::limits::{HALF_LEN_MAX, ITEM_LEN_MAX, MESSAGE_LEN_MAX};
 use sga_schema::*;
 
 use super::Reached;
-use super::parts::{Part, parts};
+use super::parts::{Part, first, parts};
 
 /// What is done with the bytes for one type: whether they are such a message.
 type Check = fn(&[u8]) -> bool;
 
+/// Whether the bytes are such a message with padding behind it, of any length.
+type Padded = fn(&[u8]) -> bool;
+
+/// From here on a first byte means the type that is so many before, padded.
+const PADDED: u8 = 128;
+
 macro_rules! decoders {
     ($($type:ident $(<$lt:lifetime>)?, $len_max:expr;)*) => {
-        [$((stringify!($type), |bytes| check::<$type $(<$lt>)?>(bytes, $len_max))),*]
+        [$((stringify!($type), |bytes| check::<$type $(<$lt>)?>(bytes, $len_max), |bytes| padded::<$type $(<$lt>)?>(bytes))),*]
     };
 }
 
@@ -19,7 +27,7 @@ macro_rules! decoders {
 const ANY: usize = usize::MAX;
 
 /// All types that have an encoding. New ones go to the end: the first byte of an input is a position here.
-const DECODERS: [(&str, Check); 38] = decoders! {
+const DECODERS: [(&str, Check, Padded); 39] = decoders! {
     Package<'_>, 1 + 3 + 3 + 384 + 17 + 2;
     PinInput<'_>, 1 + 2 + 3 + 384;
     Register<'_>, ANY;
@@ -58,6 +66,7 @@ const DECODERS: [(&str, Check); 38] = decoders! {
     KeyItem<'_>, ANY;
     MessageItem<'_>, ITEM_LEN_MAX;
     ExpiredItem, 1 + 5 + 5 + 5;
+    EndedItem, 1 + 5 + 5;
 };
 
 /// Decodes all but the first byte as the type that the first byte names.
@@ -67,11 +76,13 @@ const DECODERS: [(&str, Check); 38] = decoders! {
 pub fn schema(data: &[u8]) -> Reached {
     let mut reached = Reached::new();
     let Some((&first, bytes)) = data.split_first() else { return reached };
-    let Some(&(name, check)) = DECODERS.get(usize::from(first)) else { return reached };
-    if check(bytes) {
+    let Some(&(name, check, padded)) = DECODERS.get(usize::from(first & !PADDED)) else { return reached };
+    if first >= PADDED {
+        reached.extend(padded(bytes).then_some("padded"));
+    } else if check(bytes) {
         reached.insert(name);
         // What is one message is not another one by chance, but for those that differ in meaning only.
-        for (_, other) in DECODERS {
+        for (_, other, _) in DECODERS {
             other(bytes);
         }
         extra(name, bytes);
@@ -81,7 +92,7 @@ pub fn schema(data: &[u8]) -> Reached {
 
 /// The names of all types, for whoever asks whether a corpus has them all.
 pub fn schema_types() -> impl Iterator<Item = &'static str> {
-    DECODERS.into_iter().map(|(name, _)| name)
+    DECODERS.into_iter().map(|(name, ..)| name)
 }
 
 /// What was taken is the only encoding of what it means, no longer than it may be, and whole.
@@ -99,9 +110,22 @@ fn check<'a, T: Message<'a> + std::fmt::Debug>(bytes: &'a [u8], len_max: usize) 
     true
 }
 
+/// What is taken as padded is a message and nothing but the mark and zeros behind it, and only where the length fits.
+fn padded<'a, T: Message<'a> + std::fmt::Debug>(bytes: &'a [u8]) -> bool {
+    let Ok((message, true)) = padding::decode_padded::<T>(bytes, true) else { return false };
+    let len = encoded_len(&message);
+    assert_eq!(first(bytes), Some(len), "the padding begins elsewhere than behind the first item: {bytes:02x?}");
+    let mut again = vec![0xff; bytes.len()];
+    assert_eq!(encode(&message, &mut again), Ok(len));
+    assert_eq!(padding::pad(&mut again, len, bytes.len()), Ok(()));
+    assert_eq!(again, bytes);
+    assert!(matches!(padding::decode_padded::<T>(bytes, false), Err(SchemaError::OutOfRange)), "padded to a length that does not fit");
+    true
+}
+
 /// Not for the decoder: without a tail, with one, and what else a type promises.
 fn extra(name: &str, bytes: &[u8]) {
-    let Some(&(_, check)) = DECODERS.iter().find(|(known, _)| *known == name) else { return };
+    let Some(&(_, check, _)) = DECODERS.iter().find(|(known, ..)| *known == name) else { return };
     let longer = [bytes, &[0]].concat();
     assert!(!check(&longer), "{name}: a byte behind it is taken");
     assert!(!check(&bytes[..bytes.len() - 1]), "{name}: taken without its last byte");

@@ -220,7 +220,7 @@ impl World {
 
     /// What must hold at any time.
     pub(crate) fn check(&self) {
-        self.sealed.check_store(&self.gateway.store, MESSAGES_MAX);
+        self.sealed.check_store(&self.gateway.store, MESSAGES_MAX + MESSAGES_MAX.div_ceil(limits::MAILBOX_SHARE));
         let usage = self.gateway.core.usage();
         assert!(usage.tasks <= limits::TASKS_MAX + 8, "{usage:?}");
         assert!(usage.waiters <= limits::WAITERS_MAX, "{usage:?}");

@@ -80,13 +80,12 @@ impl Case {
     }
 
     /// 0: nothing. 1: a journal. 2: tables and both journals. 3: the same, and a backup of an earlier state beside it.
-    pub(crate) fn at_stage(first: u8) -> Self {
+    pub(crate) fn at_stage(first: u8, check_bytes: u64) -> Self {
         static STARTS: OnceLock<[Start; 3]> = OnceLock::new();
-        let mut case = Self::new();
+        let mut case = Self { check_bytes, ..Self::new() };
         let Some(stage) = usize::from(first & 3).checked_sub(1) else { return case };
         let start = STARTS.get_or_init(|| [0, 1, 2].map(Start::make))[stage].clone();
         case.disk = start.disk.duplicate();
-        case.check_bytes = if first & 4 == 0 { u64::MAX } else { 0 };
         case.states = start.states;
         (case.ever, case.backups, case.numbers, case.stamp) = (start.ever, start.backups, start.numbers, start.stamp);
         case
@@ -276,6 +275,7 @@ impl Case {
         if told {
             self.reached.insert("told");
         }
+        let replaced = opened.findings.iter().any(|finding| matches!(finding, Finding::SetAside { .. }));
         opened.findings.clear();
         if told {
             self.states.clear();
@@ -284,8 +284,8 @@ impl Case {
             self.states.push(found);
         }
         self.one_more = None;
-        if told || self.check_bytes > 0 {
-            // What was not looked at may still be damaged.
+        if replaced || self.check_bytes > 0 {
+            // Otherwise what was not looked at may still be damaged.
             self.damages = 0;
         }
         (self.closed, self.cut_short) = (false, false);
