@@ -47,6 +47,7 @@ impl Opening<'_> {
         let suspect = has(SUSPECT);
         let check = suspect || file.len()? <= self.options.check_bytes;
         match Tables::open(file, self.options.cache_bytes, check) {
+            Ok(tables) if tables.are_of_another_key(sealer)? => Err(OpenError::Key),
             Ok(tables) => {
                 let broken = if check { unreadable(&tables, sealer) } else { None };
                 if let Some(why) = broken {
