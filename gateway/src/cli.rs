@@ -166,5 +166,8 @@ fn doctor(args: &DoctorArgs) -> Result<(), Error> {
     let keys = keys_of(&args.data)?;
     let diagnosis = store::doctor(&args.data, &keys.at_rest)?;
     print(&diagnosis.to_string())?;
+    if diagnosis.another_key {
+        return Err(Error::new("gateway.key is not the one of this store"));
+    }
     if diagnosis.wrong.is_empty() { Ok(()) } else { Err(Error::new("the store is damaged")) }
 }

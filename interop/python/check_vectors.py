@@ -227,7 +227,7 @@ def message(v: File, end: str, sequence: int, number: int, plain: bytes, life: l
 
 
 def messages(v: File) -> None:
-    """Sections 7 and 4 (expired)."""
+    """Sections 7 and 4 (expired, ended)."""
     message(v, "i", 0, 3, enc([0]), [])
     message(v, "j", 0, 3, enc([0]), [])
     message(v, "i", 1, 4, v["text"], [])
@@ -235,6 +235,9 @@ def messages(v: File) -> None:
     expired = [v["handle i"], v.run, 1]
     v["expired item"] = enc(expired)
     inbox(v, "i", 4, "expired notification", [[[4, 7, expired]]])
+    ended = [v["handle i"], 1]
+    v["ended item"] = enc(ended)
+    inbox(v, "i", 7, "ended notification", [[[7, 9, ended]]])
 
 
 def padded_inbox(v: File, end: str, c: int, name: str, value: list) -> None:

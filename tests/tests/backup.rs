@@ -32,14 +32,22 @@ fn words<'a>(command: &'a str, file: &'a Path) -> [&'a Path; 2] {
     [Path::new(command), file]
 }
 
-/// Until every device has this many texts more acknowledged.
-fn load(fleet: &mut Fleet, more: usize) {
+/// Until every device has this many texts more acknowledged, or `or` holds. None sends more than that: a peer that fetches nothing
+/// has room for 64, and how far ahead of others a device gets is the machine's to say.
+fn load_or(fleet: &mut Fleet, more: usize, mut or: impl FnMut() -> bool) {
     let wanted: Vec<usize> = fleet.nodes.iter().map(|node| node.traffic.acknowledged() + more).collect();
     fleet.nodes.iter_mut().for_each(|node| node.sends = true);
     let enough = fleet.run_until(LIMIT, |nodes| {
-        nodes.iter().zip(&wanted).all(|(node, &wanted)| node.traffic.acknowledged() >= wanted)
+        for (node, &wanted) in nodes.iter_mut().zip(&wanted) {
+            node.sends = node.traffic.acknowledged() < wanted;
+        }
+        or() || nodes.iter().all(|node| !node.sends)
     });
     assert!(enough, "no texts are acknowledged");
+}
+
+fn load(fleet: &mut Fleet, more: usize) {
+    load_or(fleet, more, || false);
 }
 
 #[test]
@@ -61,6 +69,7 @@ fn a_backup_made_under_load_takes_the_place_of_a_lost_store() {
     // The last of these may be under way; all others are acknowledged.
     let mut backup = command(&words("backup", &file), &data);
     let mut backup = backup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the gateway runs");
+    load_or(&mut fleet, 30, || matches!(backup.try_wait(), Ok(Some(_))));
     assert!(fleet.run_until(LIMIT, |_| matches!(backup.try_wait(), Ok(Some(_)))), "no backup in time");
     let output = backup.wait_with_output().expect("its output");
     assert!(output.status.success(), "{}", said(&output));
@@ -160,12 +169,7 @@ fn who_was_revoked_stays_out_after_the_restore_of_an_older_backup() {
     assert!(output.status.success() && said(&output).contains("the running gateway knows it"), "{}", said(&output));
     assert!(refused(&mut fleet), "at once");
     // Its peer is told that there is nobody there.
-    fleet.nodes[1].sends = true;
-    let nobody = [Code::NOT_FOUND, Code::UNAUTHORIZED];
-    let told =
-        |nodes: &mut [sga_tests::fleet::Node]| nodes[1].refused.iter().any(|refused| nobody.contains(&refused.code));
-    assert!(fleet.run_until(LIMIT, told));
-    fleet.nodes[1].sends = false;
+    assert!(fleet.run_until(LIMIT, |nodes| nodes[1].peer_revoked), "the peer is told");
     assert!(gateway.stop().expect("stopped").success());
     assert!(tool(&words("restore", &file), &data).status.success());
     let (gateway, _) = fleet.start(&program, &data, &address.to_string(), &log, LIMIT).expect("a start");
@@ -173,7 +177,15 @@ fn who_was_revoked_stays_out_after_the_restore_of_an_older_backup() {
     let before = fleet.nodes[0].attached;
     let output = tool(&words("release", Path::new(&lost)), &data);
     assert!(output.status.success(), "{}", said(&output));
+    // It asks again when it is refused: one attach may still be under way from before.
+    fleet.nodes[0].refused.clear();
     fleet.nodes[0].read(Reading::On);
-    assert!(fleet.run_until(LIMIT, |nodes| nodes[0].attached > before), "released");
+    let released = fleet.run_until(LIMIT, |nodes| {
+        if nodes[0].refused.pop().is_some() {
+            nodes[0].read(Reading::On);
+        }
+        nodes[0].attached > before
+    });
+    assert!(released);
     assert!(gateway.stop().expect("stopped").success());
 }

@@ -45,7 +45,15 @@ fn schema() {
 #[test]
 fn gateway() {
     let wanted = [
-        "text", "mailbox", "recovered", "replay", "rekey", "set back", "store trouble", "damaged record", "device restart",
+        "text",
+        "mailbox",
+        "recovered",
+        "replay",
+        "rekey",
+        "set back",
+        "store trouble",
+        "damaged record",
+        "device restart",
         "gateway restart",
     ];
     comes_to("gateway", &replay("gateway", fuzzing::gateway), wanted);
@@ -54,8 +62,21 @@ fn gateway() {
 #[test]
 fn device() {
     let wanted = [
-        "package", "register", "attach", "ack", "A1", "A3", "half", "message", "keys", "established", "sealed a text",
-        "opened a text", "generation", "set back", "wild",
+        "package",
+        "register",
+        "attach",
+        "ack",
+        "A1",
+        "A3",
+        "half",
+        "message",
+        "keys",
+        "established",
+        "sealed a text",
+        "opened a text",
+        "generation",
+        "set back",
+        "wild",
     ];
     comes_to("device", &replay("device", fuzzing::device), wanted);
 }
@@ -77,7 +98,10 @@ fn recovery_unread() {
 fn no_target_is_forgotten() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/Cargo.toml");
     let manifest = fs::read_to_string(manifest).expect("readable");
-    let mut targets: Vec<_> = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\"")).collect();
+    let mut targets: Vec<_> = manifest
+        .lines()
+        .filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""))
+        .collect();
     targets.sort_unstable();
     assert_eq!(targets, ["device", "endpoint", "gateway", "recovery", "schema"], "and give a new one its test");
 }

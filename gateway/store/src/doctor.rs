@@ -7,6 +7,7 @@ use sga_gateway_core::{Key, StoreError};
 
 use crate::backup::{self, Contents};
 use crate::disk::Disk;
+use crate::findings::OpenError;
 use crate::journal::{self, NAMES};
 use crate::open::Options;
 use crate::recovery::{SNAPSHOT, SUSPECT, TABLES};
@@ -33,6 +34,8 @@ pub struct Diagnosis {
     pub groups: u64,
     /// Snapshots that can be used, newest last.
     pub snapshots: Vec<(String, Contents)>,
+    /// It was written under another `gateway.key`: nothing in it can be judged, and no gateway starts on it with this one.
+    pub another_key: bool,
     /// What is wrong; empty for a sound store.
     pub wrong: Vec<String>,
     /// Damaged records that `wrong` does not name.
@@ -41,6 +44,9 @@ pub struct Diagnosis {
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.another_key {
+            return write!(f, "{}", OpenError::Key);
+        }
         writeln!(
             f,
             "tables: {} devices, {} sessions, {} items in {} mailboxes",
@@ -75,6 +81,10 @@ pub fn examine(disk: &dyn Disk, at_rest_key: &[u8; 32], options: &Options) -> Re
     match disk.open(TABLES).map_err(failed)? {
         None => found.wrong.push(format!("{TABLES} is missing")),
         Some(file) => match Tables::look(file, options.cache_bytes, true, FORMAT) {
+            Ok(tables) if tables.are_of_another_key(&sealer)? => {
+                found.another_key = true;
+                return Ok(found);
+            }
             Ok(tables) => {
                 done = tables.epoch();
                 examine_tables(&tables, &sealer, &mut found)?;

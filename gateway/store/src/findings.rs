@@ -96,6 +96,8 @@ impl fmt::Display for Finding {
 pub enum OpenError {
     /// Of a format that this version does not know.
     Format(String),
+    /// Under another key than the one it was opened with.
+    Key,
     /// The disk.
     Disk(StoreError),
 }
@@ -106,6 +108,11 @@ impl fmt::Display for OpenError {
             Self::Format(found) => {
                 write!(f, "{TABLES} is of format {found:?}; this version reads 1 and 2: a newer gateway wrote it")
             }
+            Self::Key => write!(
+                f,
+                "{TABLES} was written under another gateway.key: put that key back, or move {TABLES} and journal-* out of the \
+                 folder to begin anew"
+            ),
             Self::Disk(error) => write!(f, "{error}"),
         }
     }

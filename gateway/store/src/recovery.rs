@@ -46,15 +46,21 @@ impl Opening<'_> {
         };
         let suspect = has(SUSPECT);
         let check = suspect || file.len()? <= self.options.check_bytes;
-        let (opened, check) = match Tables::open(file, self.options.cache_bytes, check) {
-            // Damage may look like another format, and that one would be refused and left alone.
-            Err(Unopened::Format(_)) if !check => {
-                let file = self.disk.open(TABLES)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-                (Tables::open(file, self.options.cache_bytes, true), true)
-            }
-            opened => (opened, check),
+        let open = |file, check| Tables::open(file, self.options.cache_bytes, check);
+        let mut opened = open(file, check);
+        let refused = match &opened {
+            Ok(tables) => tables.are_of_another_key(sealer)?,
+            Err(unopened) => matches!(unopened, Unopened::Format(_)),
         };
+        // Damage may look like another format or another key, and those are refused and left alone.
+        let check = check || refused;
+        if refused {
+            drop(opened);
+            let file = self.disk.open(TABLES)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+            opened = open(file, true);
+        }
         match opened {
+            Ok(tables) if tables.are_of_another_key(sealer)? => Err(OpenError::Key),
             Ok(tables) => {
                 let broken = if check { unreadable(&tables, sealer) } else { None };
                 if let Some(why) = broken {

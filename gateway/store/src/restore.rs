@@ -26,7 +26,7 @@ pub fn restore(
     let opening = Opening { disk, options, findings: Vec::new() };
     let as_backup_error = |error: OpenError| match error {
         OpenError::Disk(error) => backup::BackupError::Store(error),
-        OpenError::Format(_) => backup::BackupError::NotOne("its format"),
+        OpenError::Format(_) | OpenError::Key => backup::BackupError::NotOne("its format"),
     };
     let journals = opening.journal_epochs(&sealer).map_err(as_backup_error)?;
     let passed = recovery::passed(&journals);

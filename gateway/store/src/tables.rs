@@ -26,6 +26,10 @@ const ITEM_BYTES_KEY: &[u8] = b"!item-bytes";
 /// Something that was confirmed is missing, and nobody has been told yet.
 const SET_BACK_KEY: &[u8] = b"!set-back";
 
+/// Sealed like all others, so that another `gateway.key` is told apart from damage. Two, because one flipped byte is never to look
+/// like another key.
+const MARK_KEYS: [&[u8]; 2] = [b"!mark-0", b"!mark-1"];
+
 /// What a transaction does to the mark that the store was set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SetBack {
@@ -214,6 +218,22 @@ impl Tables {
         self.database.as_ref().ok_or_else(|| StoreError::Failed("the tables are closed".into()))
     }
 
+    /// Whether they were written under another key: both marks are there, and neither opens.
+    pub(crate) fn are_of_another_key(&self, sealer: &Sealer) -> Result<bool, StoreError> {
+        let table = self.read()?;
+        guarded(|| {
+            for key in MARK_KEYS {
+                match table.get(key).map_err(failed)? {
+                    Some(mark) if sealer.open(key, mark.value()).is_err() => {}
+                    _ => return Ok(false),
+                }
+            }
+            Ok(true)
+        })
+        // What the engine cannot read is damaged, and found to be so by others.
+        .unwrap_or(Ok(false))
+    }
+
     /// One transaction; the counters go with it.
     fn transact(
         &self,
@@ -266,6 +286,12 @@ impl Tables {
                 };
                 if is_item {
                     item_bytes = item_bytes.saturating_sub(old.unwrap_or(0));
+                }
+            }
+            // Stores from before there were any get theirs here.
+            for key in MARK_KEYS {
+                if table.get(key).map_err(failed)?.is_none() {
+                    table.insert(key, sealer.seal(key, &[]).as_slice()).map_err(failed)?;
                 }
             }
             table.insert(EPOCH_KEY, epoch.to_be_bytes().as_slice()).map_err(failed)?;

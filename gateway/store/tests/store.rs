@@ -3,11 +3,12 @@
 mod common;
 
 use std::fs;
+use std::sync::Arc;
 
 use common::{append, commit, get, is_damage, item, items, names, numbers, open, options, put, try_open};
 use redb::ReadableDatabase;
 use sga_gateway_core::{Change, Found, Key, StoreError, StoredItem, Want};
-use sga_gateway_store::{Finding, Folder, limits};
+use sga_gateway_store::{Finding, Folder, OpenError, Options, limits};
 use sga_schema::Handle;
 
 #[test]
@@ -210,6 +211,83 @@ fn a_newer_format_is_refused_and_left_alone() {
     let error = try_open(folder.path(), &options()).expect_err("refused").to_string();
     assert!(error.contains("format \"3\"") && error.contains("newer"), "{error}");
     assert!(!names(folder.path()).iter().any(|name| name.contains("damaged")));
+}
+
+#[test]
+fn another_key_is_refused_and_everything_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = || Arc::new(Folder::new(folder.path()));
+    // The engine notes in its own file that it was opened; the journals are as they were.
+    let content = || {
+        let journals = ["journal-0", "journal-1"].map(|name| fs::read(folder.path().join(name)).expect("there"));
+        (names(folder.path()), journals)
+    };
+    // With nothing in it, with one group in the journal, which alone could as well be a write that was cut short, and with more.
+    for round in 0..3 {
+        let mut store = open(folder.path());
+        for number in 0..round {
+            store.writer.apply(&[commit(vec![append(1, 10 * round + number)])]).expect("stored");
+        }
+        drop(store);
+        let before = content();
+        let error = sga_gateway_store::open(disk(), &[9; 32], &options()).expect_err("refused");
+        assert!(matches!(error, OpenError::Key) && error.to_string().contains("put that key back"), "{error}");
+        assert!(content() == before, "round {round}");
+        let found = sga_gateway_store::examine(&Folder::new(folder.path()), &[9; 32], &options()).expect("readable");
+        assert!(found.to_string().contains("another gateway.key"), "{found}");
+    }
+    assert_eq!(items(&open(folder.path()).reader, 1).len(), 3);
+}
+
+/// One mark that does not open is a flipped byte, not another key.
+#[test]
+fn a_damaged_mark_of_the_key_does_not_keep_a_store_from_opening() {
+    for gone in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = open(folder.path());
+        store.writer.apply(&[commit(vec![append(1, 1)])]).expect("stored");
+        drop(store);
+        let database = redb::Database::open(folder.path().join("store.redb")).expect("opens");
+        let transaction = database.begin_write().expect("begins");
+        {
+            let table: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("records");
+            let mut table = transaction.open_table(table).expect("a table");
+            if gone {
+                // As in a store from before there were marks.
+                table.remove(&b"!mark-0"[..]).expect("removed").expect("was there");
+                table.remove(&b"!mark-1"[..]).expect("removed").expect("was there");
+            } else {
+                table.insert(&b"!mark-0"[..], &[0; 40][..]).expect("put").expect("was there");
+            }
+        }
+        transaction.commit().expect("committed");
+        drop(database);
+        assert_eq!(items(&open(folder.path()).reader, 1), [item(1, 1)]);
+    }
+}
+
+/// Damage over both marks looks like another key as long as nobody has read the tables through.
+#[test]
+fn damage_over_both_marks_is_found_to_be_damage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(folder.path()));
+    let file = folder.path().join("store.redb");
+    let marks = {
+        let database = redb::Database::open(&file).expect("opens");
+        let table: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("records");
+        let table = database.begin_read().expect("begins").open_table(table).expect("a table");
+        [b"!mark-0", b"!mark-1"].map(|key| table.get(&key[..]).expect("readable").expect("there").value().to_vec())
+    };
+    let mut bytes = fs::read(&file).expect("readable");
+    for mark in marks {
+        let places: Vec<_> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(&mark)).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at] ^= 1);
+    }
+    fs::write(&file, bytes).expect("written");
+    let unread = Options { check_bytes: 0, ..options() };
+    let store = try_open(folder.path(), &unread).expect("opens");
+    assert!(store.findings.iter().any(is_damage), "{:?}", store.findings);
 }
 
 #[test]

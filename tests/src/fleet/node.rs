@@ -87,6 +87,8 @@ pub struct Node {
     pub received: Vec<Vec<u8>>,
     /// What it was refused, as far as there was room.
     pub refused: Vec<Refused>,
+    /// It was told that its peer was revoked.
+    pub peer_revoked: bool,
     /// What its core gave up: must not happen where the gateway keeps its promise.
     pub failures: Vec<String>,
     /// All datagrams that it sends, where somebody listens.
@@ -156,6 +158,7 @@ impl Node {
             traffic,
             received: Vec::new(),
             refused: Vec::new(),
+            peer_revoked: false,
             failures: Vec::new(),
             tape: None,
         })
@@ -422,7 +425,13 @@ impl Node {
             let handled = self.device.handle_response(
                 response.code.0,
                 &mut response.payload,
-                &mut sink(&mut self.kept, &mut self.traffic, &mut self.received, &mut self.failures),
+                &mut sink(
+                    &mut self.kept,
+                    &mut self.traffic,
+                    &mut self.received,
+                    &mut self.peer_revoked,
+                    &mut self.failures,
+                ),
             );
             if handled == Handled::Retry {
                 self.not_before = now + RETRY_AFTER;
@@ -443,7 +452,13 @@ impl Node {
             if response.code.is_success() {
                 self.device.handle_notification(
                     &mut response.payload,
-                    &mut sink(&mut self.kept, &mut self.traffic, &mut self.received, &mut self.failures),
+                    &mut sink(
+                        &mut self.kept,
+                        &mut self.traffic,
+                        &mut self.received,
+                        &mut self.peer_revoked,
+                        &mut self.failures,
+                    ),
                 );
             }
             if !goes_on {
@@ -468,6 +483,7 @@ fn sink(
     kept: &mut Option<Sealed>,
     traffic: &mut Traffic,
     received: &mut Vec<Vec<u8>>,
+    peer_revoked: &mut bool,
     failures: &mut Vec<String>,
 ) -> impl FnMut(DeviceEvent<'_>) {
     move |event| match event {
@@ -477,6 +493,7 @@ fn sink(
                 traffic.acknowledge(sealed.number);
             }
         }
+        DeviceEvent::SessionEnded { revoked, .. } => *peer_revoked |= revoked,
         DeviceEvent::Failed { what } => {
             if matches!(what, sga_device::Failure::TextLost { .. }) {
                 *kept = None;

@@ -119,7 +119,10 @@ fn padded<'a, T: Message<'a> + std::fmt::Debug>(bytes: &'a [u8]) -> bool {
     assert_eq!(encode(&message, &mut again), Ok(len));
     assert_eq!(padding::pad(&mut again, len, bytes.len()), Ok(()));
     assert_eq!(again, bytes);
-    assert!(matches!(padding::decode_padded::<T>(bytes, false), Err(SchemaError::OutOfRange)), "padded to a length that does not fit");
+    assert!(
+        matches!(padding::decode_padded::<T>(bytes, false), Err(SchemaError::OutOfRange)),
+        "padded to a length that does not fit"
+    );
     true
 }
 

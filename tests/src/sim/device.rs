@@ -14,6 +14,9 @@ use sga_gateway_core::Now;
 /// How often a device refreshes its inbox.
 const REFRESH: Duration = Duration::from_secs(25);
 
+/// Texts by the device that they came from, in order.
+pub type Received = HashMap<DeviceId, Vec<Vec<u8>>>;
+
 /// A device that can be stopped at any moment and started again from its image.
 pub struct DeviceNode {
     /// Where it is; another port after each restart, as behind a NAT.
@@ -38,7 +41,7 @@ pub struct DeviceNode {
     /// Whether the application sends a text again that is reported as lost.
     pub sends_lost_again: bool,
     /// Texts that the application was handed, by sender, in order. Survives restarts, like the image.
-    pub received: HashMap<DeviceId, Vec<Vec<u8>>>,
+    pub received: Received,
     /// All that was reported.
     pub notices: Vec<Notice>,
     restarts: u16,

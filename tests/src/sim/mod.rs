@@ -11,7 +11,7 @@ mod store;
 mod trouble;
 mod world;
 
-pub use device::DeviceNode;
+pub use device::{DeviceNode, Received};
 pub use gateway::{GatewayNode, SeenRun};
 pub use store::SimStore;
 pub use trouble::Trouble;

@@ -175,8 +175,7 @@ impl Hostile {
         let secret: wire::RegisterSecret = decode(&plain).expect("a device says what it is");
         self.must((secret.registered_key == REGISTERED_KEY).then_some(()), "its own key")?;
         let (attach_number, request_number) = (self.attach_number, self.request_number);
-        let grant =
-            wire::Grant { ticket: self.random(), attach_number, request_number, generation: self.generation };
+        let grant = wire::Grant { ticket: self.random(), attach_number, request_number, generation: self.generation };
         let nonce = self.random();
         let key = steps::registered(aead(self.suite), &self.registered_key(), &sha256(payload), &nonce);
         let sealed = self.sealed(key, &grant);
@@ -331,18 +330,28 @@ impl Hostile {
         let registered_key = self.registered_key();
         let life = half.salt.as_ref();
         // One that was told a lie of its session seals for another one.
-        let (at, plain) = self.legs.iter().enumerate().rev().filter(|(_, leg)| leg.handle == half.handle).find_map(|(at, leg)| {
-            let role = leg.role.id();
-            let key = steps::b_body_compact(aead(leg.suite), &leg.own_key()?, &registered_key, &leg.th_a, role, half.run, life);
-            Some((at, open(key, half.body)?))
-        })?;
+        let (at, plain) =
+            self.legs.iter().enumerate().rev().filter(|(_, leg)| leg.handle == half.handle).find_map(|(at, leg)| {
+                let role = leg.role.id();
+                let key = steps::b_body_compact(
+                    aead(leg.suite),
+                    &leg.own_key()?,
+                    &registered_key,
+                    &leg.th_a,
+                    role,
+                    half.run,
+                    life,
+                );
+                Some((at, open(key, half.body)?))
+            })?;
         let key = self.legs[at].own_key?.to_vec();
         self.nonces.record(Name { what: "half", key, numbers: [half.run, 0], salt: half.salt }, half.body);
         let inner: wire::HalfCompact<'_> = decode(&plain).expect("well formed");
         let held = self.legs[at].run_mut(half.run).map(|run| run.body.clone());
         if held.as_ref().is_none_or(|body| body != half.body) {
             let (element6, leg) = (self.element6, &mut self.legs[at]);
-            let closed = leg.close(&self.side, half.run, half.body, (inner.element, &inner.tag), element6, &mut self.rng);
+            let closed =
+                leg.close(&self.side, half.run, half.body, (inner.element, &inner.tag), element6, &mut self.rng);
             self.must(closed, "a device's Half verifies")?;
         }
         if self.later {
@@ -373,10 +382,13 @@ impl Hostile {
         let post: wire::MessagePost<'_> = self.must(decode(payload).ok(), "well formed")?;
         let life = post.salt.as_ref();
         let handle = post.handle;
-        let run = self.legs.iter_mut().rev().filter(|leg| leg.handle == handle).flat_map(|leg| &mut leg.runs).find(|run| {
-            run.run == post.run
-                && steps::hop_tag(&run.hop, &handle.0, post.run, post.sequence, post.ciphertext, life) == post.hop_tag
-        })?;
+        let run = self.legs.iter_mut().rev().filter(|leg| leg.handle == handle).flat_map(|leg| &mut leg.runs).find(
+            |run| {
+                run.run == post.run
+                    && steps::hop_tag(&run.hop, &handle.0, post.run, post.sequence, post.ciphertext, life)
+                        == post.hop_tag
+            },
+        )?;
         let name = Name {
             what: "message",
             key: run.from_device.expose().to_vec(),

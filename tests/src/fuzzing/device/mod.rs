@@ -117,7 +117,8 @@ impl Run {
             }
             5 => {
                 let (code, with_text) = (reader.pick(&CODES), reader.byte());
-                let text = if with_text & 1 == 0 { Vec::new() } else { reader.bytes(usize::from(with_text >> 3)).to_vec() };
+                let text =
+                    if with_text & 1 == 0 { Vec::new() } else { reader.bytes(usize::from(with_text >> 3)).to_vec() };
                 self.exchange(|_, _, _| Some(((code, text), false)));
             }
             // It arrives, but the answer does not; or neither.
@@ -229,7 +230,10 @@ impl Run {
         let gone = told.contains(&Told::SessionGone);
         let lost = told.contains(&Told::TextLost);
         let replaced = self.gateway.generations > 0 || self.victim.wild;
-        assert!(gone && replaced || lost && kind == RequestKind::Message, "{kind:?}: a bare answer changed what is stored");
+        assert!(
+            gone && replaced || lost && kind == RequestKind::Message,
+            "{kind:?}: a bare answer changed what is stored"
+        );
     }
 
     fn settle(&mut self, times: usize) {
@@ -269,7 +273,11 @@ impl Run {
         let choice = reader.byte();
         let genuine = choice & 3 == 0;
         let mut payload = match choice & 3 {
-            3 => self.replies.get(usize::from(choice >> 2) % REPLIES_MAX).map(|(_, payload)| payload.clone()).unwrap_or_default(),
+            3 => self
+                .replies
+                .get(usize::from(choice >> 2) % REPLIES_MAX)
+                .map(|(_, payload)| payload.clone())
+                .unwrap_or_default(),
             _ => match self.gateway.notification() {
                 Some(payload) => payload,
                 None => return,
@@ -301,7 +309,7 @@ impl Run {
             _ => next.saturating_sub(1),
         };
         let sequence = sequence.min((1 << 20) - 1);
-        let salt = (choice & 8 != 0).then(|| [choice; 8]);
+        let salt = (choice & 8 != 0).then_some([choice; 8]);
         self.given += 1;
         let mut text = self.given.to_be_bytes().to_vec();
         text.resize(4 + usize::from(choice >> 4) * 8, b'.');

@@ -47,7 +47,8 @@ impl Hostile {
             return self.append(kind::NOT_AGREED, encoded(&wire::NotAgreedItem { handle, sealed: &sealed }));
         }
         let peer_key = *steps::peer_key(&Secret::new(leg.peer_key)).expose();
-        let (key, secret) = (steps::a4(suite, &own_key, &leg.nonce_i, &nonce_g), wire::A4Secret { nonce_j: leg.nonce_j, peer_key });
+        let (key, secret) =
+            (steps::a4(suite, &own_key, &leg.nonce_i, &nonce_g), wire::A4Secret { nonce_j: leg.nonce_j, peer_key });
         let plain = self.shape(encoded(&secret));
         self.append(kind::AGREED, encoded(&wire::AgreedItem { handle, nonce_g, sealed: &seal(key, &plain) }));
     }
@@ -66,7 +67,14 @@ impl Hostile {
     }
 
     /// A message of the peer's under its newest run but `back`; whether it has such a run.
-    pub(crate) fn peer_message(&mut self, at: usize, back: usize, sequence: u32, salt: Option<[u8; 8]>, text: &[u8]) -> bool {
+    pub(crate) fn peer_message(
+        &mut self,
+        at: usize,
+        back: usize,
+        sequence: u32,
+        salt: Option<[u8; 8]>,
+        text: &[u8],
+    ) -> bool {
         let Some(leg) = self.legs.get_mut(at) else { return false };
         let (handle, tag_len) = (leg.handle, leg.suite.tag_len());
         let Some(run) = leg.runs.iter_mut().rev().nth(back) else { return false };

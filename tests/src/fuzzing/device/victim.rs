@@ -17,10 +17,20 @@ type Stored = (Vec<u8>, BTreeMap<DeviceId, Vec<u8>>);
 /// What a device reported, as far as it is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    Text { peer: DeviceId, run: u32, sequence: u32, text: Vec<u8> },
-    Established { peer: DeviceId, run: u32 },
+    Text {
+        peer: DeviceId,
+        run: u32,
+        sequence: u32,
+        text: Vec<u8>,
+    },
+    Established {
+        peer: DeviceId,
+        run: u32,
+    },
     /// B7: a run has keys.
-    Keys { peer: DeviceId },
+    Keys {
+        peer: DeviceId,
+    },
     TextLost,
     SessionGone,
 }

@@ -103,7 +103,7 @@ impl Network {
         self.tape.push_back(datagram.clone());
         let at = now + LATENCY;
         match self.fault(&datagram) {
-            None if self.lossy.is_some_and(|one_in| self.sent % u64::from(one_in.max(2)) == 0) => {}
+            None if self.lossy.is_some_and(|one_in| self.sent.is_multiple_of(one_in.max(2).into())) => {}
             None => self.fly(at, datagram),
             Some(Fault::Lose) => {}
             Some(Fault::Double) => {

@@ -16,7 +16,7 @@ use super::ledger::{Texts, Way};
 use super::network::Network;
 use super::sealed::{Holder, Sealed};
 use crate::script::wire::Message;
-use crate::sim::{Datagram, DeviceNode, GatewayNode, SimStore};
+use crate::sim::{Datagram, DeviceNode, GatewayNode, Received, SimStore};
 
 pub(crate) const DEVICES: usize = 3;
 const NAMES: [&str; DEVICES] = ["alice", "bob", "carol"];
@@ -55,7 +55,7 @@ pub(crate) struct World {
 struct Start {
     now: Now,
     store: SimStore,
-    devices: Vec<(Image, std::collections::HashMap<DeviceId, Vec<Vec<u8>>>)>,
+    devices: Vec<(Image, Received)>,
     texts: Texts,
     sealed: Sealed,
     wanted: Vec<Way>,

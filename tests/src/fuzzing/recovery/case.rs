@@ -345,7 +345,9 @@ impl Case {
             for file in files {
                 let kept = now.get(file).unwrap_or_else(|| panic!("{file} is not there"));
                 // The engine writes down in its head that it has the file open.
-                let is_kept = |old: &Vec<u8>| kept.len() >= old.len() && kept[..old.len()].iter().skip(512).eq(old.iter().skip(512));
+                let is_kept = |old: &Vec<u8>| {
+                    kept.len() >= old.len() && kept[..old.len()].iter().skip(512).eq(old.iter().skip(512))
+                };
                 assert!(before.values().any(is_kept), "{file} is not what was there");
             }
         }

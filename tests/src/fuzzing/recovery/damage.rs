@@ -56,7 +56,7 @@ fn change(bytes: &mut Vec<u8>, reader: &mut Reader<'_>) {
         7 => {
             let at = place(bytes, reader);
             let end = bytes.len().min(at + usize::from(reader.u16()));
-            bytes[at..end].fill(reader.byte() & 1 * 0xff);
+            bytes[at..end].fill((reader.byte() & 1) * 0xff);
         }
         8 => {
             let at = place(bytes, reader) / BLOCK * BLOCK;

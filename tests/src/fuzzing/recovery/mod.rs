@@ -101,7 +101,10 @@ fn change(case: &mut Case, reader: &mut Reader<'_>) -> Change {
     match choice & 15 {
         0..=6 => {
             let number = case.next_number(mailbox);
-            Change::Append { mailbox, item: StoredItem { number, kind: 6, body: case.bytes(reader), stored_s: number.into() } }
+            Change::Append {
+                mailbox,
+                item: StoredItem { number, kind: 6, body: case.bytes(reader), stored_s: number.into() },
+            }
         }
         7..=9 => Change::Put { key: Key::Device(some % DEVICES), value: case.bytes(reader) },
         10 => Change::Put { key: Key::Leg(Handle((some % DEVICES).to_be_bytes())), value: case.bytes(reader) },
