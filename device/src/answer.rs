@@ -80,9 +80,9 @@ impl<const PEERS: usize> Device<PEERS> {
         Handled::Retry
     }
 
-    /// A request of a session was refused by bare codes as often as it may be. If that code is 4.01 and a sealed answer to an attach
-    /// has shown since that the gateway's store is another than the one that last had the session, then the session is gone. True
-    /// if it is.
+    /// A request of a session was refused by bare codes as often as it may be. If that code is 4.01 and sealed bytes have shown since
+    /// that the gateway's store is another than the one that last had the session, or that this device was set back to before another
+    /// session, then the session is gone. True if it is.
     pub(crate) fn gives_up_session(
         &mut self,
         answer: &Answer<'_>,
@@ -92,7 +92,7 @@ impl<const PEERS: usize> Device<PEERS> {
     ) -> bool {
         let generation = self.home.generation;
         let Some(slot) = self.slot_mut(peer) else { return false };
-        if answer.code != code::UNAUTHORIZED || !slot.is_from_before(handle, generation) {
+        if answer.code != code::UNAUTHORIZED || !slot.may_be_gone(handle, generation) {
             return false;
         }
         slot.end_session(sink);

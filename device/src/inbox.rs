@@ -86,6 +86,12 @@ impl<const PEERS: usize> Device<PEERS> {
             if let Some(counter) = counter {
                 count(counter);
             }
+            // Nothing of these comes before an A4, or the answer to an A3, that this device has stored.
+            if dealt == Dealt::Unknown && matches!(place.kind, kind::WANTED | kind::KEY | kind::MESSAGE) {
+                for slot in self.slots.iter_mut().flatten() {
+                    self.unsaved |= slot.doubt(sink);
+                }
+            }
             self.home.cursor = number;
             self.home.due.ack = true;
             self.unsaved = true;

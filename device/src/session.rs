@@ -31,6 +31,19 @@ pub(crate) struct Slot {
     pub(crate) parked: bool,
     /// Runs in a row whose message 0 did not open. In memory only.
     pub(crate) unconfirmed: u8,
+    pub(crate) doubt: Doubt,
+}
+
+/// Whether a session that was stored before this life is still the one in force. In memory only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Nothing speaks against it.
+    None,
+    /// The inbox has shown something of a session that this device does not know: it may have been set back. Its session is asked for
+    /// once, by opening a run.
+    Asked,
+    /// The gateway has shown that it has the session, or it is from this life.
+    Settled,
 }
 
 impl Slot {
@@ -47,6 +60,7 @@ impl Slot {
             strikes: 0,
             parked: false,
             unconfirmed: 0,
+            doubt: Doubt::None,
         }
     }
 
@@ -68,7 +82,32 @@ impl Slot {
         let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.handle == handle) else {
             return false;
         };
+        if self.doubt == Doubt::Asked {
+            self.doubt = Doubt::Settled;
+        }
         core::mem::replace(&mut agreement.generation, generation) != generation
+    }
+
+    /// There is something in the inbox of a session that nobody here knows. True if that changed something to be stored.
+    pub(crate) fn doubt(&mut self, sink: &mut impl FnMut(Event<'_>)) -> bool {
+        let stored = self.agreement.as_ref().is_some_and(|agreement| agreement.life.is_some());
+        if self.doubt != Doubt::None || !stored || !matches!(self.negotiation, Negotiation::None) {
+            return false;
+        }
+        self.doubt = Doubt::Asked;
+        self.wake();
+        if self.opening.is_some() {
+            return false;
+        }
+        let Some(run) = self.open_next_run() else { return false };
+        sink(Event::RunStarted { peer: self.peer, run });
+        true
+    }
+
+    /// Whether refusals mean that the gateway does not have the session of this handle.
+    pub(crate) fn may_be_gone(&self, handle: Handle, generation: [u8; 4]) -> bool {
+        let current = self.agreement.as_ref().is_some_and(|agreement| agreement.handle == handle);
+        self.is_from_before(handle, generation) || current && self.doubt == Doubt::Asked
     }
 
     /// The gateway's store is another than the one that last had the session of this handle.
@@ -93,6 +132,23 @@ impl Slot {
             run.parked = true;
         }
         Some(agreement.suite)
+    }
+
+    /// A session from here on. Runs and a text under its handle are of an earlier session, which the gateway has forgotten as it gives
+    /// its handle away again; nothing would tell them from what belongs to this one.
+    pub(crate) fn adopt(&mut self, agreement: Agreement, sink: &mut impl FnMut(Event<'_>)) {
+        if self.outbox.as_ref().is_some_and(|text| text.handle == agreement.handle)
+            && let Some(text) = self.outbox.take()
+        {
+            sink(text.lost(self.peer));
+        }
+        self.runs.forget(agreement.handle);
+        self.agreement = Some(agreement);
+        self.negotiation = Negotiation::None;
+        self.opening = None;
+        self.passed_by = None;
+        self.doubt = Doubt::Settled;
+        self.wake();
     }
 
     /// The session is gone with the store that had it: what it was is asked for anew.
@@ -287,6 +343,15 @@ impl Runs {
             match place {
                 Some(held) if held.handle == handle && held.run == run => break,
                 _ => *place = None,
+            }
+        }
+        self.compact();
+    }
+
+    fn forget(&mut self, handle: Handle) {
+        for place in &mut self.list {
+            if place.as_ref().is_some_and(|run| run.handle == handle) {
+                *place = None;
             }
         }
         self.compact();

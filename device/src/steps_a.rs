@@ -186,10 +186,7 @@ impl<const PEERS: usize> Device<PEERS> {
             generation: self.home.generation,
             life: *life,
         };
-        slot.agreement = Some(agreement);
-        slot.negotiation = Negotiation::None;
-        slot.opening = None;
-        slot.wake();
+        slot.adopt(agreement, sink);
         self.unsaved = true;
         for (step, received_len) in [(Step::A4, body.len()), (Step::A5, 0)] {
             sink(Event::StepDone { step, peer, code: 0, sent_len: 0, received_len });

@@ -192,7 +192,7 @@ impl<const PEERS: usize> Device<PEERS> {
             return;
         };
         let th_a = transcript(package, suite, [&peer, &own], [&nonce_i, &nonce_g, &nonce_j]);
-        slot.agreement = Some(Agreement {
+        let agreement = Agreement {
             role: Role::Responder,
             suite,
             handle,
@@ -202,9 +202,8 @@ impl<const PEERS: usize> Device<PEERS> {
             highest_run: 0,
             generation: self.home.generation,
             life,
-        });
-        slot.opening = None;
-        slot.wake();
+        };
+        slot.adopt(agreement, sink);
         self.unsaved = true;
         sink(Event::Agreed { peer });
     }

@@ -51,6 +51,11 @@ impl<R: CryptoRng> Gateway<R> {
             return Err(Refusal::NotOpened.into());
         }
         let session = found.clone();
+        let [initiator, responder] = &session.ends;
+        // Under the session before it messages that were on their way are taken, but no run is opened.
+        if self.cache.pair(initiator.index, responder.index)?.current != Some(leg.session) {
+            return Err(Refusal::NotOpened.into());
+        }
         let Stage::Agreed { th_a } = &session.stage else { return Err(Refusal::NotOpened.into()) };
         let temporary_key = session.end(leg.role).temporary_key.as_ref().ok_or(Refusal::NotOpened)?;
         // Only who can seal for the session keeps others of it waiting. What was read above is as new as the lock: whoever had it before

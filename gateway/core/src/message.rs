@@ -5,12 +5,13 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use sga_coap::{Code, Now};
 use sga_crypto::steps;
-use sga_schema::{MessageItem, MessagePost, Tag8, kind};
+use sga_schema::{MessageItem, MessagePost, Role, Tag8, kind};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::answer::{Refusal, answer, encoded};
+use crate::cache::pair_key;
 use crate::gateway::Gateway;
-use crate::record::{Record, Seen};
+use crate::record::{PairRecord, Record, Seen, SessionRecord};
 use crate::storage::Key;
 use crate::task::{Lock, Plan, Step, Stop, Task};
 
@@ -28,7 +29,10 @@ impl<R: CryptoRng> Gateway<R> {
             return Err(Refusal::NotOpened.into());
         }
         self.check_revoked(session.end(leg.role).id)?;
-        self.locks.take(task, &[Lock::Leg(post.handle)])?;
+        let (own, other) = (session.end(leg.role).index, session.end(leg.role.other()).index);
+        // Message 0 may end the session before this one.
+        let locks = [Lock::Leg(post.handle), Lock::pair(own, other)];
+        self.locks.take(task, if post.sequence == 0 { &locks } else { &locks[..1] })?;
         let stored = answer(
             Code::CHANGED,
             encoded(&Tag8(steps::stored_tag(key, &post.handle.0, post.run, post.sequence, life))),
@@ -57,6 +61,26 @@ impl<R: CryptoRng> Gateway<R> {
         if self.append(now, &mut plan, receiver.index, kind::MESSAGE, encoded(&item))?.is_none() {
             return Err(Refusal::Full.into());
         }
+        if post.sequence == 0 {
+            self.retire_previous(&mut plan, &session, leg.role)?;
+        }
         Ok(plan.respond(stored))
+    }
+
+    /// Both ends have sent message 0 under a run of this session: neither sends under the session before it any more, and neither has
+    /// keys for it. What comes under that one is from a device that was set back, which learns it by being refused.
+    fn retire_previous(&mut self, plan: &mut Plan, session: &SessionRecord, sender: Role) -> Result<(), Stop> {
+        let [initiator, responder] = &session.ends;
+        let pair = self.cache.pair(initiator.index, responder.index)?;
+        let other = session.end(sender.other()).handle;
+        if pair.current != Some(initiator.handle)
+            || pair.previous.is_none()
+            || self.cache.window(other)?.newest_run() == 0
+        {
+            return Ok(());
+        }
+        self.retire(plan, pair.previous)?;
+        plan.put(pair_key(initiator.index, responder.index), Record::Pair(PairRecord { previous: None, ..pair }));
+        Ok(())
     }
 }

@@ -103,8 +103,8 @@ impl<R: CryptoRng> Gateway<R> {
         Ok(plan.respond(response))
     }
 
-    /// Forgets a session that two newer ones of the pair have made useless.
-    fn retire(&mut self, plan: &mut Plan, session: Option<Handle>) -> Result<(), Stop> {
+    /// Forgets a session that newer ones of the pair have made useless.
+    pub(crate) fn retire(&mut self, plan: &mut Plan, session: Option<Handle>) -> Result<(), Stop> {
         if let Some(handle) = session
             && let Some(session) = self.cache.session(handle)?
         {

@@ -211,7 +211,7 @@ fn those_who_wait_for_one_lock_are_bounded() {
     assert_eq!(answer.code, Code::TOO_MANY_REQUESTS);
     assert!(answer.max_age.is_some_and(|seconds| seconds > 0));
     // Another lock is free.
-    let other = world.message(&session, &run, Responder, 0, b"text");
+    let other = world.message(&session, &run, Responder, 1, b"text");
     let exchange = world.send(addr(3_001), post("msg", other));
     assert_eq!((world.answer(addr(3_001), exchange), world.held.len()), (None, 2));
     world.release();

@@ -185,7 +185,7 @@ impl Hostile {
     fn attach(&mut self, payload: &[u8]) -> Option<Reply> {
         let request: wire::Attach<'_> = decode(payload).ok()?;
         let name = Name { what: "attach", key: request.nonce.to_vec(), numbers: [0; 2], salt: None };
-        self.nonces.record(name, request.sealed);
+        self.note_sealed(name, request.sealed);
         let key = steps::attach(aead(self.suite), &self.registered_key(), &request.nonce);
         let plain = self.must(open(key, request.sealed), "a device seals its attach under its own key")?;
         let secret: wire::AttachSecret = decode(&plain).expect("well formed");
@@ -237,7 +237,7 @@ impl Hostile {
         let key = steps::ack(aead(self.suite), &self.registered_key(), &nonce, request.counter);
         let plain = open(key, request.sealed)?;
         let name = Name { what: "ack", key: nonce.to_vec(), numbers: [request.counter, 0], salt: None };
-        self.nonces.record(name, request.sealed);
+        self.note_sealed(name, request.sealed);
         let wire::AckSecret { cursor } = decode(&plain).expect("well formed");
         self.items.retain(|(number, ..)| *number > cursor);
         Some((0x44, Vec::new()))
@@ -325,6 +325,13 @@ impl Hostile {
         Some((0x44, encoded(&Tag8(answer))))
     }
 
+    /// A device with changed storage does not know what it has sealed.
+    fn note_sealed(&mut self, name: Name, sealed: &[u8]) {
+        if !self.wild {
+            self.nonces.record(name, sealed);
+        }
+    }
+
     fn half(&mut self, payload: &[u8]) -> Option<Reply> {
         let half: wire::Half<'_> = decode(payload).ok()?;
         let registered_key = self.registered_key();
@@ -345,7 +352,7 @@ impl Hostile {
                 Some((at, open(key, half.body)?))
             })?;
         let key = self.legs[at].own_key?.to_vec();
-        self.nonces.record(Name { what: "half", key, numbers: [half.run, 0], salt: half.salt }, half.body);
+        self.note_sealed(Name { what: "half", key, numbers: [half.run, 0], salt: half.salt }, half.body);
         let inner: wire::HalfCompact<'_> = decode(&plain).expect("well formed");
         let held = self.legs[at].run_mut(half.run).map(|run| run.body.clone());
         if held.as_ref().is_none_or(|body| body != half.body) {
@@ -397,7 +404,7 @@ impl Hostile {
         };
         run.confirmed |= post.sequence == 0;
         let tag = steps::stored_tag(&run.hop, &handle.0, post.run, post.sequence, life);
-        self.nonces.record(name, post.ciphertext);
+        self.note_sealed(name, post.ciphertext);
         Some((0x44, encoded(&Tag8(tag))))
     }
 }

@@ -7,11 +7,12 @@ mod victim;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sga_crypto::steps;
 use sga_device::{Accept, DeviceId, Outgoing, RequestKind, Suite};
 use sga_schema::{A4Reason, MessagePost};
 
 use self::hostile::{Hostile, Reply};
-use self::leg::Element6;
+use self::leg::{Element6, Run as HeldRun};
 use self::victim::{Told, Victim};
 use super::Reached;
 use super::parts::bend;
@@ -46,9 +47,10 @@ pub fn device(data: &[u8]) -> Reached {
 struct Run {
     gateway: Hostile,
     victim: Victim,
-    /// Texts of peers: to which session, run and sequence each belongs.
-    texts: BTreeMap<Vec<u8>, (usize, u32, u32)>,
-    opened: BTreeMap<(usize, u32), u32>,
+    /// Texts of peers: of which session each is, of which of its runs (by place, since a number may come again), and the number of that
+    /// run and its own.
+    texts: BTreeMap<Vec<u8>, (usize, usize, u32, u32)>,
+    opened: BTreeMap<(usize, usize), u32>,
     seen: BTreeSet<Vec<u8>>,
     /// The next to send and to receive, and the last that is confirmed, of each run.
     counters: BTreeMap<[u8; 32], (u32, u32, Option<u32>)>,
@@ -223,13 +225,14 @@ impl Run {
         self.hear();
     }
 
-    /// What is not sealed changes nothing that is stored, but for what the protocol says of a store that was replaced, and of a text
-    /// that is refused again and again and has a newer run above it.
+    /// What is not sealed changes nothing that is stored, but for what the protocol says of a store that was replaced, of a device that
+    /// finds out that it was set back, and of a text that is refused again and again and has a newer run above it.
     fn check_excused(&self, kind: RequestKind, heard: usize) {
         let told = &self.victim.told[heard..];
         let gone = told.contains(&Told::SessionGone);
         let lost = told.contains(&Told::TextLost);
-        let replaced = self.gateway.generations > 0 || self.victim.wild;
+        let astray = self.victim.restarted && self.victim.device.counters().unknown_handles > 0;
+        let replaced = self.gateway.generations > 0 || astray || self.victim.wild;
         assert!(
             gone && replaced || lost && kind == RequestKind::Message,
             "{kind:?}: a bare answer changed what is stored"
@@ -299,8 +302,8 @@ impl Run {
     fn peer_text(&mut self, reader: &mut Reader<'_>) {
         let (at, back, choice) = (self.any_leg(reader), reader.index(3), reader.byte());
         let Some(leg) = self.gateway.legs.get(at) else { return };
-        let Some(run) = leg.runs.iter().rev().nth(back) else { return };
-        let (number, next) = (run.run, run.next);
+        let Some(place) = leg.runs.len().checked_sub(back + 1) else { return };
+        let (number, next) = (leg.runs[place].run, leg.runs[place].next);
         let sequence = match choice & 7 {
             0..=3 => next,
             4 => moved(reader, next),
@@ -315,7 +318,7 @@ impl Run {
         text.resize(4 + usize::from(choice >> 4) * 8, b'.');
         let session = u32::from_be_bytes(leg.handle.0) as usize;
         if self.gateway.peer_message(at, back, sequence, salt, &text) {
-            self.texts.insert(text, (session, number, sequence));
+            self.texts.insert(text, (session, place, number, sequence));
         }
     }
 
@@ -378,12 +381,22 @@ impl Run {
         let post = sga_schema::decode::<MessagePost<'_>>(&bytes);
         assert!(post.is_ok() || self.victim.wild, "not well formed: {bytes:02x?}");
         let Ok(post) = post else { return };
-        let mut legs = self.gateway.legs.iter_mut().rev().filter(|leg| leg.handle == post.handle && leg.peer == peer);
         // Of a session that the gateway has forgotten nothing is known.
-        if let Some(run) = legs.find_map(|leg| leg.run_mut(post.run)) {
-            let early = !run.offered || !run.confirmed;
-            assert!(!early || self.victim.wild, "a text was sealed under run {} before it was established", post.run);
+        let Some(leg) = self.gateway.legs.iter().rev().find(|leg| leg.handle == post.handle && leg.peer == peer) else {
+            return;
+        };
+        let sealed_under = |run: &HeldRun| {
+            let tag =
+                steps::hop_tag(&run.hop, &leg.handle.0, run.run, post.sequence, post.ciphertext, post.salt.as_ref());
+            run.run == post.run && tag == post.hop_tag
+        };
+        let found = leg.runs.iter().rev().find(|run| run.run == post.run);
+        let Some(run) = found else { return };
+        if self.victim.wild || self.victim.set_back && !sealed_under(run) {
+            return;
         }
+        assert!(sealed_under(run), "a text was sealed under a run {} that another has replaced", post.run);
+        assert!(run.offered && run.confirmed, "a text was sealed under run {} before it was established", post.run);
     }
 
     fn restart(&mut self, reader: &mut Reader<'_>) {
@@ -453,13 +466,13 @@ impl Run {
         self.reached.insert("opened a text");
         let sent = self.texts.get(text);
         assert!(sent.is_some() || self.victim.wild, "nobody sent {text:02x?}");
-        let Some(&(session, of_run, of_sequence)) = sent else { return };
+        let Some(&(session, place, of_run, of_sequence)) = sent else { return };
         assert_eq!((of_run, of_sequence), (run, sequence), "a text of {peer} under another number");
         if self.victim.wild || self.victim.set_back {
             return;
         }
         assert!(self.seen.insert(text.to_vec()), "a text of {peer} was opened twice");
-        let last = self.opened.insert((session, run), sequence);
+        let last = self.opened.insert((session, place), sequence);
         assert!(last.is_none_or(|last| last < sequence), "run {run}: {sequence} after {last:?}");
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Victim {
     /// Sealed and not confirmed, in memory.
     kept: BTreeMap<DeviceId, Vec<u8>>,
     copies: Vec<Stored>,
+    /// It goes on from what it has stored.
+    pub(crate) restarted: bool,
     /// It goes on from something that it never stored.
     pub(crate) wild: bool,
     /// It went on from an older copy.
@@ -68,6 +70,7 @@ impl Victim {
             stored: Stored::default(),
             kept: BTreeMap::new(),
             copies: Vec::new(),
+            restarted: false,
             wild: false,
             set_back: false,
             told: Vec::new(),
@@ -105,6 +108,7 @@ impl Victim {
         (self.device, self.kept) = (device, stored.1.clone());
         self.told.clear();
         self.stored = stored;
+        self.restarted = true;
         true
     }
 

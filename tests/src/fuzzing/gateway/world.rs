@@ -263,11 +263,14 @@ impl World {
 
     /// Applications try again what was given up.
     fn ask_again(&mut self) {
+        for node in &mut self.devices {
+            if !node.device().is_attached() {
+                node.device_mut().register();
+            }
+        }
         for (from, to) in self.texts.ways() {
             let device = self.devices[from].device_mut();
-            if !device.is_attached() {
-                device.register();
-            } else {
+            if device.is_attached() {
                 // There may be no room for another peer, which the next try finds gone.
                 let _ = device.connect(id(to), None);
             }
