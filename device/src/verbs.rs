@@ -122,8 +122,9 @@ impl<const PEERS: usize> Device<PEERS> {
         self.home.strikes = 0;
     }
 
-    /// Makes a session with a peer due: A1 and what follows. If there is a session, its next run is opened instead,
-    /// unless the gateway keeps refusing that session. `suite`: `None` takes the device's own and, if the peer does not
+    /// Makes a session with a peer due: A1 and what follows. If there is a session, its next run is opened instead, unless the gateway
+    /// keeps refusing that session, or the peer has not answered the run that was opened last: it may have lost the session, and to an
+    /// A1 it has an answer. `suite`: `None` takes the device's own and, if the peer does not
     /// have that, one that both have.
     ///
     /// # Errors
@@ -143,7 +144,8 @@ impl<const PEERS: usize> Device<PEERS> {
         let slot = self.slot_for(peer).ok_or(DeviceError::TooManyPeers)?;
         let agreed = slot.agreement.as_ref().map(|agreement| agreement.suite);
         let same_suite = agreed.is_some_and(|agreed| suite.is_none_or(|suite| suite == agreed));
-        if same_suite && !slot.parked && matches!(slot.negotiation, Negotiation::None) {
+        let unanswered = slot.opening.as_ref().is_some_and(|opening| opening.waiting);
+        if same_suite && !slot.parked && !unanswered && matches!(slot.negotiation, Negotiation::None) {
             return self.rekey(peer);
         }
         let rested = slot.parked;
