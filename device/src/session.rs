@@ -199,6 +199,14 @@ impl Slot {
         self.outbox.is_none() && newest.is_some_and(|run| Some(run.handle) == handle && run.takes_text())
     }
 
+    /// A run of its session was opened that never came to keys, other than one whose Half the gateway does not have yet.
+    pub(crate) fn has_unanswered_run(&self) -> bool {
+        let Some(agreement) = &self.agreement else { return false };
+        let newest = self.runs.newest().filter(|run| run.handle == agreement.handle).map_or(0, |run| run.run);
+        let on_its_way = self.opening.as_ref().is_some_and(|opening| !opening.waiting);
+        agreement.highest_run > newest.saturating_add(on_its_way.into())
+    }
+
     /// Opens a run: its number is stored before its Half leaves.
     pub(crate) fn open_run(&mut self, run: u32) -> bool {
         let Some(agreement) = &mut self.agreement else { return false };

@@ -144,7 +144,7 @@ impl<const PEERS: usize> Device<PEERS> {
         let slot = self.slot_for(peer).ok_or(DeviceError::TooManyPeers)?;
         let agreed = slot.agreement.as_ref().map(|agreement| agreement.suite);
         let same_suite = agreed.is_some_and(|agreed| suite.is_none_or(|suite| suite == agreed));
-        let unanswered = slot.opening.as_ref().is_some_and(|opening| opening.waiting);
+        let unanswered = slot.has_unanswered_run();
         if same_suite && !slot.parked && !unanswered && matches!(slot.negotiation, Negotiation::None) {
             return self.rekey(peer);
         }

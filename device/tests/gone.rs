@@ -247,3 +247,26 @@ fn a_session_of_version_1_can_be_found_gone() {
     refuse(&mut gateway, &mut amy, RequestKind::Half, 0x81);
     assert!(!has_session(&amy) && amy.has("SessionGone"), "{:?}", amy.log);
 }
+
+/// To a B2 of a session that it does not know a device has no answer; to an A2 it has.
+#[test]
+fn a_peer_that_lost_the_session_is_invited_when_it_is_asked_for_again() {
+    for restarted in [false, true] {
+        let (mut gateway, mut amy, _) = established();
+        let key = Secret::new([2; 32]);
+        let mut bob = End::new(Device::new(id("bob"), key, Suite::AesCcm8, SuiteSet::ALL, Accept::All).unwrap(), 3);
+        bob.device.register();
+        settle(&mut gateway, &mut [&mut amy, &mut bob]);
+        amy.device.connect(id("bob"), None).unwrap();
+        settle(&mut gateway, &mut [&mut amy, &mut bob]);
+        assert!(!bob.device.can_send(id("amy")), "{:?}", bob.log);
+        if restarted {
+            amy.crash();
+        }
+        amy.device.connect(id("bob"), None).unwrap();
+        settle(&mut gateway, &mut [&mut amy, &mut bob]);
+        amy.send(id("bob"), b"here again");
+        settle(&mut gateway, &mut [&mut amy, &mut bob]);
+        assert_eq!(bob.texts, [b"here again".to_vec()], "{:?}", amy.log);
+    }
+}
