@@ -157,3 +157,26 @@ fn what_was_confirmed_is_there_after_a_power_cut_at_any_sync() {
     );
     assert!(points > 1_000);
 }
+
+/// The engine can end the process where it writes into damage that nobody has seen. The next start must not come to the same place.
+#[test]
+fn a_process_that_ends_while_it_writes_the_tables_has_them_read_through() {
+    let scenario = Scenario::new(4, 90);
+    let whole = SimDisk::default();
+    scenario.run(&mut opened(&whole).expect("a new store"), 0);
+    assert!(!whole.content().contains_key("store.suspect"));
+    let mut marked = 0;
+    for sync in 1..=whole.syncs() {
+        let disk = SimDisk::default();
+        disk.stop_at(sync);
+        let confirmed = opened(&disk).map_or(0, |mut store| scenario.run(&mut store, 0));
+        // What the process has done, and nothing of what it would have done later.
+        let left = disk.duplicate();
+        if left.content().contains_key("store.suspect") {
+            marked += 1;
+            check(&left, &scenario, confirmed, &format!("sync {sync}"));
+            assert!(!left.content().contains_key("store.suspect"), "read through, and in order");
+        }
+    }
+    assert!(marked > 0);
+}

@@ -2,7 +2,7 @@
 //! into the tables.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sga_gateway_core::{Change, Commit, Found, Key, StoreError, Want};
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) tables: RwLock<Option<Arc<Tables>>>,
     work: Mutex<Work>,
     pub(crate) changed: Condvar,
-    suspect: AtomicBool,
+    suspect: Mutex<bool>,
 }
 
 impl fmt::Debug for Shared {
@@ -77,7 +77,7 @@ impl Shared {
             tables: RwLock::new(Some(Arc::new(tables))),
             work: Mutex::default(),
             changed: Condvar::new(),
-            suspect: AtomicBool::new(false),
+            suspect: Mutex::default(),
         }
     }
 
@@ -87,7 +87,8 @@ impl Shared {
 
     /// Leaves a mark, so that the next start reads everything through.
     fn suspect(&self, why: &str) {
-        if !self.suspect.swap(true, Ordering::Relaxed) {
+        let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut suspect, true) {
             log::error!(
                 "the store may be damaged ({why}); it is read through at the next start, or now by `sga-gateway doctor`"
             );
@@ -96,6 +97,21 @@ impl Shared {
                 log::error!("that could not be noted: {error}");
             }
         }
+    }
+
+    /// Does it with the mark in place: in tables with damage that nobody has seen the engine may end the process, and would at each
+    /// start again. Not synced, since a power cut is no such end.
+    fn marked<T>(&self, work: impl FnOnce() -> T) -> T {
+        let marked = !*self.suspect.lock().unwrap_or_else(PoisonError::into_inner) && self.disk.create(SUSPECT).is_ok();
+        let result = work();
+        let suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
+        if marked
+            && !*suspect
+            && let Err(error) = self.disk.remove(SUSPECT)
+        {
+            log::warn!("{SUSPECT} could not be removed, so the next start reads the store through: {error}");
+        }
+        result
     }
 
     pub(crate) fn read(&self, sealer: &Sealer, wants: &[Want]) -> Result<Vec<Found>, StoreError> {
@@ -119,7 +135,8 @@ impl Shared {
         let Some((layer, epoch)) = frozen else { return Ok(false) };
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner).clone();
         let result = match &tables {
-            Some(tables) => guarded(|| tables.take_in(&layer, epoch, SetBack::Clear, sealer))
+            Some(tables) => self
+                .marked(|| guarded(|| tables.take_in(&layer, epoch, SetBack::Clear, sealer)))
                 .unwrap_or_else(|why| Err(StoreError::Failed(why))),
             None => Err(reopening()),
         };
