@@ -218,20 +218,36 @@ fn round(original: &Original, folder: &Path, round: u32) -> Outcome {
 /// Lets all devices send once more, those that still can, and read again: what was acknowledged now must have arrived.
 fn go_on(fleet: &mut Fleet, outcome: &mut Outcome) {
     let before: Vec<_> = fleet.nodes.iter().map(|node| (node.traffic.count(), node.refused.len())).collect();
-    fleet.nodes.iter_mut().for_each(|node| node.sends = !matches!(node.reading(), Reading::GivenUp(_)));
-    let is_over = |node: &mut Node, (count, refused): &(u32, usize)| {
-        let sealed = (node.traffic.count() - count) as usize;
-        node.sends &= sealed < AFTER;
+    let has_given_up = |node: &Node| matches!(node.reading(), Reading::GivenUp(_));
+    for node in fleet.nodes.iter_mut().filter(|node| !has_given_up(node)) {
+        // A session that the store has forgotten comes about again only between two that read.
+        node.read(Reading::On);
+        node.sends = true;
+    }
+    let is_alone: Vec<bool> = (0..fleet.nodes.len()).map(|at| has_given_up(&fleet.nodes[at ^ 1])).collect();
+    let has_sealed = |node: &Node, count: u32| (node.traffic.count() - count) as usize >= AFTER;
+    let is_over = |node: &Node, &(count, refused): &(u32, usize)| {
         let refused = !node.failures.is_empty() || node.refused.len() > refused + 3;
-        refused || (!node.sends && node.is_sent())
+        refused || (node.is_sent() && (!node.sends || has_sealed(node, count)))
     };
     let all = fleet.run_until(LIMIT, |nodes| {
-        nodes.iter_mut().zip(&before).fold(true, |all, (node, before)| is_over(node, before) && all)
+        nodes.iter_mut().zip(&before).zip(&is_alone).fold(true, |all, ((node, before), is_alone)| {
+            node.sends &= !has_sealed(node, before.0);
+            all && (is_over(node, before) || *is_alone)
+        })
     });
-    fleet.nodes.iter_mut().for_each(|node| node.sends = false);
     if !all {
-        outcome.faults.push("texts are neither taken nor refused".into());
+        let waiting: Vec<String> = fleet
+            .nodes
+            .iter()
+            .zip(&before)
+            .zip(&is_alone)
+            .filter(|((node, before), is_alone)| !is_over(node, before) && !**is_alone)
+            .map(|((node, _), _)| node.describe())
+            .collect();
+        outcome.faults.push(format!("texts are neither taken nor refused: {}", waiting.join("; ")));
     }
+    fleet.nodes.iter_mut().for_each(|node| node.sends = false);
     outcome.faults.extend(fleet.read_all(LIMIT).err());
     fleet.verdicts();
     for (node, (count, _)) in fleet.nodes.iter().zip(before) {

@@ -138,7 +138,7 @@ impl Fleet {
         if self.run_until(limit, |nodes| nodes.iter().all(Node::is_established)) {
             return Ok(());
         }
-        let behind: Vec<String> = self.nodes.iter().filter(|node| !node.is_established()).map(describe).collect();
+        let behind: Vec<String> = self.nodes.iter().filter(|node| !node.is_established()).map(Node::describe).collect();
         Err(format!("no sessions within {limit:?}: {}", behind.join("; ")))
     }
 
@@ -151,7 +151,7 @@ impl Fleet {
         if self.run_until(limit, |nodes| nodes.iter().all(Node::is_sent)) {
             return Ok(());
         }
-        let behind: Vec<String> = self.nodes.iter().filter(|node| !node.is_sent()).map(describe).collect();
+        let behind: Vec<String> = self.nodes.iter().filter(|node| !node.is_sent()).map(Node::describe).collect();
         Err(format!("texts not acknowledged within {limit:?}: {}", behind.join("; ")))
     }
 
@@ -165,7 +165,7 @@ impl Fleet {
         if self.run_until(limit, |nodes| nodes.iter().all(is_over)) {
             return Ok(());
         }
-        let behind: Vec<String> = self.nodes.iter().filter(|node| !is_over(node)).map(describe).collect();
+        let behind: Vec<String> = self.nodes.iter().filter(|node| !is_over(node)).map(Node::describe).collect();
         Err(format!("inboxes not read within {limit:?}: {}", behind.join("; ")))
     }
 
@@ -178,11 +178,4 @@ impl Fleet {
         }
         self.nodes.iter().map(|node| node.traffic.verdict()).collect()
     }
-}
-
-/// One line about a device, for a test that has failed.
-fn describe(node: &Node) -> String {
-    let last =
-        node.refused.last().map_or_else(String::new, |last| format!(", last refused {:?} {}", last.kind, last.code));
-    format!("{} {:?}, sent {}{last}, failures {:?}", node.id(), node.reading(), node.is_sent(), node.failures)
 }

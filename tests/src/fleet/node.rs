@@ -194,6 +194,27 @@ impl Node {
         &self.reading
     }
 
+    /// One line about it, for a test that has failed.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let last = self
+            .refused
+            .last()
+            .map_or_else(String::new, |last| format!(", last refused {:?} {}", last.kind, last.code));
+        let session = self.device.session(self.peer).map_or_else(String::new, |session| {
+            format!(", session {:?}, confirmed run {:?}", session.phase, session.confirmed)
+        });
+        format!(
+            "{} {:?}, attached {}, sent {}, in flight {:?}{session}{last}, failures {:?}",
+            self.id(),
+            self.reading(),
+            self.device.is_attached(),
+            self.is_sent(),
+            self.flight,
+            self.failures
+        )
+    }
+
     /// Begins to read, or stops.
     pub fn read(&mut self, reading: Reading) {
         match reading {

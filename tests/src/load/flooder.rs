@@ -23,6 +23,9 @@ const PER_SOURCE: u32 = 16;
 /// Payloads that are made before it begins and then sent again and again: the gateway remembers nothing of them.
 const PAYLOADS: usize = 64;
 
+/// The lowest priority: a flood comes from other machines, which take bandwidth and not the gateway's time slices.
+const NICE: i32 = 19;
+
 /// Datagrams between two looks at the clock.
 const BATCH: u32 = 32;
 
@@ -229,6 +232,7 @@ pub(crate) fn main(args: &[std::ffi::OsString]) -> ExitCode {
         let time = text(4).parse().map(Duration::from_secs_f64).map_err(|_| "no time")?;
         let pps = text(5).parse().map_err(|_| "no rate")?;
         let mut flooder = Flooder::new(gateway, variant)?;
+        rustix::process::nice(NICE).map_err(|error| format!("cannot lower its priority: {error}"))?;
         super::say("flooding");
         let took = flooder.run(time, pps)?;
         let figures = json!({ "sent": flooder.sent, "sources": flooder.sources, "seconds": took.as_secs_f64() });
