@@ -111,9 +111,11 @@ impl Shell {
         self.hand_out()?;
         // Whether threads have done more than one wake-up takes in.
         let mut left = false;
+        // Whether datagrams wait for the turn of their source.
+        let mut waiting = false;
         let mut admission = Admission::new();
         loop {
-            let more = left || readable.iter().any(|&readable| readable);
+            let more = left || waiting || readable.iter().any(|&readable| readable);
             self.wait(&mut events, if more { Some(Duration::ZERO) } else { self.until_deadline() })?;
             // Read once: everything that this wake-up does happens at the same time.
             let now = self.clock.now();
@@ -133,12 +135,16 @@ impl Shell {
             }
             for (at, readable) in readable.iter_mut().enumerate() {
                 if *readable {
-                    let mut to = Inlet { gateway: &mut self.gateway, now };
-                    *readable = self.sockets.receive(at, now, &mut admission, &mut to);
+                    *readable = self.sockets.read(at, now, &mut admission, &Inlet { gateway: &mut self.gateway, now });
                 }
             }
+            waiting = self.sockets.deal(&mut Inlet { gateway: &mut self.gateway, now });
+            let unread = readable.iter().any(|&readable| readable);
+            admission.turn(now, unread || waiting);
             if let Some(shed) = admission.take_shed(now) {
-                log::warn!("more datagrams come than can be dealt with; {shed} of unknown addresses were thrown away");
+                log::warn!(
+                    "more datagrams come than can be dealt with; {shed} were thrown away, those of unknown addresses first"
+                );
             }
             left = self.take_in(now);
             if self.gateway.poll_deadline().is_some_and(|(at, _)| at <= now) {

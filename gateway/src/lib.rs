@@ -20,6 +20,7 @@ mod options;
 mod revoked;
 mod socket;
 mod store;
+mod waiting;
 
 pub use error::Error;
 pub use keys::{Keys, Wanted};

@@ -2,29 +2,39 @@
 
 use std::time::Duration;
 
-/// Datagrams of one socket that are dealt with before others and the work in hand have their turn.
+/// Datagrams that are dealt with before the sockets are read again and the work in hand has its turn.
 pub(crate) const BATCH_MAX: usize = 64;
 
 /// Datagrams read from one socket in that time, most of which may be thrown away unread: half a millisecond.
 pub(crate) const READ_MAX: usize = 1_024;
 
+/// Datagrams that were read and wait until it is their source's turn: as much as is dealt with in a tenth of a second, 8 MiB.
+pub(crate) const WAITING_MAX: usize = 4_096;
+
+/// Bytes kept of one of these: more than is dealt with, since what is longer is to be refused for it and not to be cut.
+pub(crate) const WAITING_LEN_MAX: usize = 2_048;
+
+const _: () = assert!(WAITING_LEN_MAX > sga_gateway_core::limits::DATAGRAM_LEN_MAX, "what is too long still is");
+
 /// Bytes that the system is asked to hold for a socket: a twentieth of a second of a flood of small datagrams. It may grant less.
 pub(crate) const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// Datagrams of strangers that are looked at in a second; a tenth of a second's may come at once. Others are thrown away and, like any
-/// that are lost, sent again by who means it. A tenth of a core, or more of a small one: time is left for those who are known.
+/// A loop that has left datagrams unread for so long without a pause is behind: longer than a burst of its devices takes, and as much
+/// as a flood may delay what comes with its first datagrams.
+pub(crate) const BEHIND: Duration = Duration::from_millis(5);
+
+/// The rate below holds until nothing had to be thrown away for so long.
+pub(crate) const CALM: Duration = Duration::from_secs(1);
+
+/// Datagrams of strangers that a loop which is behind looks at in a second; a tenth of a second's may come at once. Others are thrown away
+/// and, like any that are lost, sent again by who means it. A tenth of a core, or more of a small one: time is left for those who
+/// are known.
 pub(crate) const STRANGERS_PER_S: u32 = 10_000;
-
-/// Datagrams from one known address (IP) in a hundredth of a second that go before those of strangers; more are treated like theirs.
-pub(crate) const KNOWN_PER_WINDOW: u32 = 128;
-
-/// See [`KNOWN_PER_WINDOW`].
-pub(crate) const KNOWN_WINDOW: Duration = Duration::from_millis(10);
 
 /// What threads have done, of each kind, that one wake-up takes in before sockets have their turn again.
 pub(crate) const DONE_MAX: usize = 256;
 
-/// A UDP datagram's largest payload: what is longer than the endpoint takes is its to refuse, not to see cut.
+/// A UDP datagram's largest payload: what is longer than the endpoint takes is its to refuse.
 pub(crate) const DATAGRAM_LEN_MAX: usize = 65_535;
 
 /// Datagrams that wait for a socket to be writable; beyond it they are lost like any other and sent again by their senders.

@@ -15,6 +15,7 @@ use sga_gateway_core::{Now, Transmit};
 use crate::admission::Admission;
 use crate::error::Error;
 use crate::limits::{BATCH_MAX, DATAGRAM_LEN_MAX, READ_MAX, RECEIVE_BUFFER_BYTES, ROUTES_MAX, UNSENT_MAX};
+use crate::waiting::{Datagram, Waiting};
 
 struct Bound {
     socket: UdpSocket,
@@ -63,6 +64,8 @@ pub(crate) trait Recipient {
 /// All sockets of the gateway.
 pub(crate) struct Sockets {
     bound: Vec<Bound>,
+    /// Read, and not dealt with.
+    waiting: Waiting,
     /// Where there is a choice.
     routes: Routes,
     buffer: Vec<u8>,
@@ -82,7 +85,12 @@ impl Sockets {
             registry.register(&mut socket, Token(at), Interest::READABLE | Interest::WRITABLE).map_err(failed)?;
             bound.push(Bound { socket, state, local, unsent: VecDeque::new() });
         }
-        Ok(Self { bound, routes: Routes::default(), buffer: vec![0; BATCH_SIZE * DATAGRAM_LEN_MAX] })
+        Ok(Self {
+            bound,
+            waiting: Waiting::default(),
+            routes: Routes::default(),
+            buffer: vec![0; BATCH_SIZE * DATAGRAM_LEN_MAX],
+        })
     }
 
     /// Where they listen, with the ports that the system has chosen.
@@ -94,32 +102,25 @@ impl Sockets {
         self.bound.len()
     }
 
-    /// Hands over datagrams, in each batch those of known addresses first; true if there may be more.
-    pub(crate) fn receive(&mut self, at: usize, now: Now, admission: &mut Admission, to: &mut impl Recipient) -> bool {
-        let many = self.bound.len() > 1;
+    /// Reads datagrams, so that their sources can take turns; true if there may be more. `knows`: an address that has shown that it
+    /// receives.
+    pub(crate) fn read(&mut self, at: usize, now: Now, admission: &mut Admission, to: &impl Recipient) -> bool {
         let Some(bound) = self.bound.get(at) else { return false };
-        let choice = many || bound.local.ip().is_unspecified();
-        let (mut read, mut taken) = (0, 0);
-        while taken < BATCH_MAX && read < READ_MAX {
+        let mut read = 0;
+        while read < READ_MAX {
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
             let mut slices: Vec<_> = self.buffer.chunks_mut(DATAGRAM_LEN_MAX).map(IoSliceMut::new).collect();
             match bound.state.recv(UdpSockRef::from(&bound.socket), &mut slices, &mut metas) {
                 Ok(count) => {
-                    read += count;
-                    let metas = &metas[..count];
-                    let mut known = [false; BATCH_SIZE];
-                    known.iter_mut().zip(metas).for_each(|(known, meta)| *known = to.knows(meta.addr));
-                    for first in [true, false] {
-                        let chunks = self.buffer.chunks(DATAGRAM_LEN_MAX).zip(metas).zip(known);
-                        for ((chunk, meta), known) in chunks.filter(|(_, known)| *known == first) {
-                            if !admission.admits(now, meta.addr, known) {
-                                continue;
+                    for (chunk, meta) in self.buffer.chunks(DATAGRAM_LEN_MAX).zip(&metas[..count]) {
+                        let known = to.knows(meta.addr);
+                        read += each_datagram(&chunk[..meta.len], meta.stride, |bytes| {
+                            let kept = admission.admits(now, known)
+                                && self.waiting.push(Datagram::new(meta.addr, at, meta.dst_ip, bytes), known);
+                            if !kept {
+                                admission.shed(now);
                             }
-                            if choice {
-                                self.routes.insert(meta.addr, Route { at, own: meta.dst_ip });
-                            }
-                            taken += each_datagram(&chunk[..meta.len], meta.stride, |bytes| to.take(meta.addr, bytes));
-                        }
+                        });
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -131,6 +132,20 @@ impl Sockets {
             }
         }
         true
+    }
+
+    /// Hands over some of what was read; true if there is more.
+    pub(crate) fn deal(&mut self, to: &mut impl Recipient) -> bool {
+        let many = self.bound.len() > 1;
+        for _ in 0..BATCH_MAX {
+            let Some(datagram) = self.waiting.pop() else { return false };
+            let Datagram { peer, at, own, .. } = datagram;
+            if many || self.bound[at].local.ip().is_unspecified() {
+                self.routes.insert(peer, Route { at, own });
+            }
+            to.take(peer, datagram.bytes());
+        }
+        !self.waiting.is_empty()
     }
 
     pub(crate) fn send(&mut self, transmit: Transmit) {
@@ -242,22 +257,22 @@ mod tests {
     }
 
     #[test]
-    fn one_turn_takes_so_many_and_known_addresses_first() {
+    fn one_turn_takes_so_many_and_sources_take_turns() {
         let poll = mio::Poll::new().expect("a poll");
         let mut sockets = Sockets::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))], poll.registry()).expect("a socket");
         let gateway = sockets.addresses().next().expect("one");
         let [known, stranger] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket"));
         let send = |from: &std::net::UdpSocket| _ = from.send_to(b"x", gateway).expect("it is sent");
-        (0..BATCH_SIZE - 1).for_each(|_| send(&stranger));
-        send(&known);
         (0..2 * BATCH_MAX).for_each(|_| send(&stranger));
+        send(&known);
         let known = known.local_addr().expect("an address");
         let mut inbox = Inbox { known, taken: Vec::new() };
         let mut admission = Admission::new();
-        assert!(sockets.receive(0, Now::ZERO, &mut admission, &mut inbox), "there is more");
-        assert_eq!(inbox.taken[0], known, "before those that came before it");
-        assert!((BATCH_MAX..BATCH_MAX + BATCH_SIZE).contains(&inbox.taken.len()));
-        while sockets.receive(0, Now::ZERO, &mut admission, &mut inbox) {}
-        assert_eq!(inbox.taken.len(), BATCH_SIZE + 2 * BATCH_MAX, "none is lost");
+        while sockets.read(0, Now::ZERO, &mut admission, &inbox) {}
+        assert!(sockets.deal(&mut inbox), "there is more");
+        assert_eq!(inbox.taken.len(), BATCH_MAX);
+        assert_eq!(inbox.taken[1], known, "before most of those that came before it");
+        while sockets.deal(&mut inbox) {}
+        assert_eq!(inbox.taken.len(), 2 * BATCH_MAX + 1, "none is lost");
     }
 }

@@ -39,7 +39,7 @@ mod usage;
 
 pub use gateway::{Deadline, Gateway};
 pub use job::{Closed, HalfInput, Job, KeyPair, Opened, Outcome, Purpose, VerifiedHalf, Work};
-pub use rates::{Rate, Rates};
+pub use rates::{Rate, Rates, source};
 pub use record::{Meta, RecordError};
 pub use rotation::Previous;
 pub use settings::{Boot, Enrolment, GatewayKeys, Settings, pin};

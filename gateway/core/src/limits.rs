@@ -58,6 +58,9 @@ pub const MAILBOXES_MAX: usize = 65_536;
 /// Devices that are attached at a time; when full the one longest unused is dropped and has to attach again.
 pub const ATTACHMENTS_MAX: usize = 65_536;
 
+/// Bytes of a datagram; what is longer is refused.
+pub const DATAGRAM_LEN_MAX: usize = sga_coap::limits::MAX_DATAGRAM;
+
 /// Items in one mailbox that are not invitations, keys or answers of a negotiation.
 pub const MAILBOX_MESSAGES_MAX: usize = 256;
 

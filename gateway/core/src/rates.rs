@@ -101,7 +101,8 @@ pub(crate) struct Limiter {
 }
 
 /// Who is behind an address, as far as that can be told: 8 bytes and the family.
-fn source(peer: SocketAddr) -> [u8; 16] {
+#[must_use]
+pub fn source(peer: SocketAddr) -> [u8; 16] {
     let mut block = [0; 16];
     let v4 = |block: &mut [u8; 16], octets: [u8; 4]| {
         block[0] = 4;
