@@ -63,7 +63,7 @@ pub struct Config {
     pub exchanges_max: usize,
     /// Of one peer.
     pub exchanges_max_per_peer: usize,
-    /// Whether a request may only be passed on from an address that has answered an Echo.
+    /// Whether a request may only be passed on from an address that has answered an Echo. One in blocks always.
     pub needs_verified_address: fn(method: Code, path: &[Vec<u8>]) -> bool,
     /// The methods of a path; `None` is answered with 4.04, a method that is not listed with 4.05.
     pub known_path: fn(path: &[Vec<u8>]) -> Option<&'static [Code]>,

@@ -83,6 +83,11 @@ impl<K: Ord + Clone, V> ExpiryMap<K, V> {
         self.order.first().map(|(expires, _)| *expires)
     }
 
+    /// All entries, in key order, each with its time.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, Now)> {
+        self.entries.iter().map(|(key, (expires, _))| (key, *expires))
+    }
+
     /// Entries from `first` on, in key order, each with its time.
     pub(crate) fn range_from(&self, first: &K) -> impl Iterator<Item = (&K, Now)> {
         self.entries.range(first..).map(|(key, (expires, _))| (key, *expires))

@@ -33,6 +33,7 @@ mod reply;
 mod server;
 mod shape;
 mod snapshot;
+mod source;
 mod token;
 mod upload;
 mod wire;
@@ -44,6 +45,7 @@ pub use endpoint::{Deadline, Demand, Endpoint, NotifyError, RequestError, Transm
 pub use event::{Event, ExchangeError, ExchangeId, GoneReason, NotificationId, RequestId};
 pub use message::{CONTENT_FORMAT_PROBLEM, IncomingRequest, IncomingResponse, Request, Response};
 pub use option::number as option_number;
+pub use source::{Shares, Source, source};
 pub use token::Token;
 
 /// Monotonic time since an arbitrary epoch that stays the same over the life of an endpoint.

@@ -29,11 +29,11 @@ pub const MAX_DEDUP_BYTES: usize = 32 * 1024 * 1024;
 /// RFC 7252 §4.8.2, after which a client that follows the protocol no longer retransmits.
 pub const DEDUP_PROTECTED: Duration = Duration::from_secs(45);
 
-/// Block1 uploads in progress; past it 5.03 with Max-Age.
+/// Block1 uploads in progress; past it the oldest of the source with most is given up, and 5.03 with Max-Age if that is the one in hand.
 pub const MAX_UPLOADS: usize = 1024;
 /// Of one peer; past it the peer's own oldest is given up.
 pub const MAX_UPLOADS_PER_PEER: usize = 4;
-/// Bytes held by uploads in progress; past it 5.03 with Max-Age.
+/// Bytes held by uploads in progress; past it the same.
 pub const MAX_UPLOAD_BYTES: usize = 4 * 1024 * 1024;
 /// An upload without a new block for this long is given up: longer than MAX_TRANSMIT_WAIT (93 s).
 pub const UPLOAD_LIFETIME: Duration = Duration::from_secs(120);
@@ -58,7 +58,7 @@ pub const OBSERVER_IDLE: Duration = Duration::from_secs(24 * 3600);
 /// Notifications in a row that may go non-confirmable; then one is confirmable, so that an observer that left is found out.
 pub const MAX_UNPROVEN_NOTIFICATIONS: u32 = 8;
 
-/// Addresses remembered as verified; the oldest makes room and has to answer an Echo again.
+/// Addresses remembered as verified; the oldest of the source with most makes room and has to answer an Echo again.
 pub const MAX_VERIFIED: usize = 65_536;
 /// How long an address stays verified after it last proved itself. Short enough that a NAT binding handed to
 /// someone else does not inherit much, long enough that a device that polls each quarter of an hour is not asked each time.

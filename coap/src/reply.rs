@@ -77,11 +77,26 @@ impl ReplyTo {
 /// Bytes of an empty message.
 const EMPTY_LEN: usize = 4;
 
+/// What ends an observation whose address has to show first that it receives.
+fn ask_again(token: Token) -> Message {
+    Message::new(Kind::Con, Code::UNAUTHORIZED, 0, token)
+}
+
 impl ReplyTo {
     /// Bytes that may go for it to an address that has not shown that it receives.
     fn allowance(&self) -> usize {
-        (limits::AMPLIFICATION * self.datagram_len).saturating_sub(self.spent)
+        (limits::AMPLIFICATION * self.datagram_len).saturating_sub(self.spent + self.put_by())
     }
+
+    /// Bytes of it that are kept for an observer's last word.
+    fn put_by(&self) -> usize {
+        if self.registers { last_word_len(&self.token) } else { 0 }
+    }
+}
+
+/// What it takes to tell an observer twice that it has to ask again.
+fn last_word_len(token: &Token) -> usize {
+    2 * (EMPTY_LEN + token.len())
 }
 
 impl<R: Rng> Endpoint<R> {
@@ -178,7 +193,11 @@ impl<R: Rng> Endpoint<R> {
             }
             Shaped::Block(message, response) => {
                 self.register(now, to, &message);
-                if let Some(resource) = &to.resource {
+                let verified = self.echo.is_verified(now, to.peer);
+                // What a GET asks for can be made again, and strangers are to drive nobody's answer out.
+                if let Some(resource) = &to.resource
+                    && (verified || resource.method != Code::GET)
+                {
                     self.snapshots.store(now, (to.peer, resource.clone()), response, &self.config);
                 }
                 self.send_reply(now, to, message, ran);
@@ -227,10 +246,16 @@ impl<R: Rng> Endpoint<R> {
             return;
         };
         let len = message.encode().len();
-        // An answer that comes separately may be repeated, which counts as well.
-        let separate = to.confirmable && to.acked;
-        let cost = if separate { self.retransmissions(now, to.peer, to.allowance(), len).1 } else { len };
-        let allowance = to.allowance().saturating_sub(cost);
+        let allowance = if self.echo.is_verified(now, to.peer) {
+            // What goes to it while it is known to receive counts for nothing: this is for the time after.
+            limits::AMPLIFICATION * to.datagram_len
+        } else if to.confirmable && to.acked {
+            // An answer that comes separately may be repeated, which counts as well.
+            let cost = self.retransmissions(now, to.peer, to.allowance(), len).1;
+            to.allowance().saturating_sub(cost) + to.put_by()
+        } else {
+            to.allowance().saturating_sub(len) + to.put_by()
+        };
         let observer = Observer::new(resource.clone(), to.block2.map(|block| block.szx), allowance);
         self.observers.insert(now, (to.peer, to.token), observer, &self.config);
     }
@@ -296,8 +321,7 @@ impl<R: Rng> Endpoint<R> {
         token: &Token,
         mut response: Response,
     ) -> Result<NotificationId, NotifyError> {
-        let allowance = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?.allowance;
-        let limit = self.limit(now, peer, allowance);
+        let mut allowance = self.observers.get_mut(&(peer, *token)).ok_or(NotifyError::Unknown)?.allowance;
         if response.payload.len() > self.config.max_body {
             log::error!("{peer}: a notification of {} bytes is too large to send", response.payload.len());
             response = Response::problem(Code::INTERNAL_SERVER_ERROR, "notification too large", "");
@@ -306,6 +330,10 @@ impl<R: Rng> Endpoint<R> {
         let (resource, szx) = (observer.resource.clone(), observer.szx);
         let may_be_lost = !response.confirmable && observer.unproven < limits::MAX_UNPROVEN_NOTIFICATIONS;
         let last = !response.code.is_success();
+        if !last {
+            allowance = allowance.saturating_sub(last_word_len(token));
+        }
+        let limit = self.limit(now, peer, allowance);
         let frame = Frame {
             token: *token,
             block2: szx.filter(|_| !last).map(|szx| BlockValue { num: 0, more: false, szx }),
@@ -320,15 +348,8 @@ impl<R: Rng> Endpoint<R> {
                 self.snapshots.store(now, (peer, resource), response, &self.config);
                 message
             }
-            // The observer's address is no longer known to receive: tell it to ask again.
-            Shaped::DoesNotFit | Shaped::PastEnd => {
-                let message = Message::new(Kind::Con, Code::UNAUTHORIZED, 0, *token);
-                if message.encode().len() > limit {
-                    self.observer_gone(peer, *token, GoneReason::TimedOut);
-                    return Err(NotifyError::Unknown);
-                }
-                message
-            }
+            // The observer's address is not known to receive, or not any more.
+            Shaped::DoesNotFit | Shaped::PastEnd => ask_again(*token),
         };
         let id = NotificationId(self.next_id());
         let verified = self.echo.is_verified(now, peer);
@@ -346,13 +367,22 @@ impl<R: Rng> Endpoint<R> {
 
     fn send_notification(&mut self, now: Now, peer: SocketAddr, id: NotificationId, mut message: Message) {
         let token = message.token;
-        let allowance = self.observers.get_mut(&(peer, token)).map_or(0, |observer| observer.allowance);
+        let mut allowance = self.observers.get_mut(&(peer, token)).map_or(0, |observer| observer.allowance);
+        if message.code.is_success() {
+            let spare = allowance.saturating_sub(last_word_len(&token));
+            if message.encode().len() <= self.limit(now, peer, spare) {
+                allowance = spare;
+            } else {
+                // It waited, and less may be sent by now.
+                message = ask_again(token);
+            }
+        }
         message.kind = Kind::Con;
         message.mid = self.outgoing.next_mid(now, peer, &mut self.rng, &self.config);
         let len = message.encode().len();
         let (again, cost) = self.retransmissions(now, peer, allowance, len);
         if cost > allowance {
-            // Not even once: it waited, and less may be sent by now.
+            // A last word that is longer than what was put by.
             return self.observer_gone(peer, token, GoneReason::TimedOut);
         }
         if let Some(observer) = self.observers.get_mut(&(peer, token)) {

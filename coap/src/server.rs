@@ -54,7 +54,9 @@ impl<R: Rng> Endpoint<R> {
             Demand::Verified => !verified,
             Demand::Usual => false,
         };
-        let needs = (self.config.needs_verified_address)(message.code, &resource.path);
+        // A body in blocks too: a place is kept for it, of which there are so many.
+        let needs = (self.config.needs_verified_address)(message.code, &resource.path)
+            || block1.is_some_and(|block| block.more);
         if starts && (lacking || needs && !verified) {
             return self.reply_with_echo(now, &to);
         }

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::expiry::ExpiryMap;
 use crate::limits;
 use crate::snapshot::Resource;
+use crate::source::{Shares, Source, source};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UploadKey {
@@ -39,7 +40,7 @@ pub(crate) enum Step {
     Gap,
     /// 4.13.
     TooLarge,
-    /// No room for another upload: 5.03.
+    /// No room for it any more: 5.03.
     Full,
 }
 
@@ -47,11 +48,16 @@ pub(crate) enum Step {
 pub(crate) struct Uploads {
     table: ExpiryMap<UploadKey, Upload>,
     bytes: usize,
+    /// What each source has of the places and bytes.
+    shares: Shares,
 }
+
+/// What a place counts beside the bytes in it: as much as is there for each.
+const PLACE: usize = limits::MAX_UPLOAD_BYTES / limits::MAX_UPLOADS;
 
 impl Uploads {
     pub(crate) fn new() -> Uploads {
-        Uploads { table: ExpiryMap::new(), bytes: 0 }
+        Uploads { table: ExpiryMap::new(), bytes: 0, shares: Shares::default() }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -95,11 +101,13 @@ impl Uploads {
         if offset != have {
             return Step::Gap;
         }
-        if self.bytes + payload.len() > config.upload_bytes_max {
+        self.make_room(key, (0, payload.len()), config);
+        let Some(upload) = self.table.get_mut(key) else {
             return Step::Full;
-        }
+        };
         upload.body.extend_from_slice(payload);
         self.bytes += payload.len();
+        self.shares.add(source(key.peer), payload.len());
         if block.more {
             self.table.touch(key, now + limits::UPLOAD_LIFETIME);
             return Step::Continue;
@@ -126,13 +134,26 @@ impl Uploads {
                 self.remove(&oldest);
             }
         }
-        if self.table.len() >= config.uploads_max || self.bytes + payload.len() > config.upload_bytes_max {
-            return Step::Full;
-        }
+        self.make_room(key, (1, payload.len()), config);
         self.bytes += payload.len();
+        self.shares.add(source(key.peer), PLACE + payload.len());
         let upload = Upload { body: payload.to_vec(), content_format, proven };
         self.table.insert(key.clone(), now + limits::UPLOAD_LIFETIME, upload);
         Step::Continue
+    }
+
+    /// Gives up the oldest uploads of who has most, which may be the one that wants more.
+    fn make_room(&mut self, key: &UploadKey, (places, bytes): (usize, usize), config: &Config) {
+        while self.table.len() + places > config.uploads_max || self.bytes + bytes > config.upload_bytes_max {
+            let Some(oldest) = self.shares.largest().and_then(|source| self.oldest_of(source)) else { return };
+            log::debug!("{}: an upload is given up for one of {}", oldest.peer, key.peer);
+            self.remove(&oldest);
+        }
+    }
+
+    fn oldest_of(&self, of: Source) -> Option<UploadKey> {
+        let all = self.table.iter().filter(|(key, _)| source(key.peer) == of);
+        all.min_by_key(|(_, time)| *time).map(|(key, _)| key.clone())
     }
 
     pub(crate) fn remove_key(&mut self, key: &UploadKey) {
@@ -142,6 +163,7 @@ impl Uploads {
     fn remove(&mut self, key: &UploadKey) -> Option<Upload> {
         let upload = self.table.remove(key)?;
         self.bytes -= upload.body.len();
+        self.shares.take(source(key.peer), PLACE + upload.body.len());
         Some(upload)
     }
 
@@ -150,10 +172,11 @@ impl Uploads {
     }
 
     pub(crate) fn expire(&mut self, now: Now) {
-        let bytes = &mut self.bytes;
-        self.table.drop_expired(now, |key, upload| {
+        let Self { table, bytes, shares } = self;
+        table.drop_expired(now, |key, upload| {
             log::debug!("{}: upload of {} bytes expired", key.peer, upload.body.len());
             *bytes -= upload.body.len();
+            shares.take(source(key.peer), PLACE + upload.body.len());
         });
     }
 }

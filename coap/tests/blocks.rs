@@ -12,6 +12,7 @@ fn put(mid: u16, num: u32, more: bool, szx: u8, body: &[u8]) -> Raw {
 #[test]
 fn upload_and_its_repeated_blocks() {
     let mut s = server();
+    s.mark_verified(addr(9), ms(0));
     let body: Vec<u8> = (0..80).collect();
     for (num, chunk) in body.chunks(32).take(2).enumerate() {
         let message = put(num as u16, num as u32, true, 1, chunk);
@@ -36,6 +37,7 @@ fn upload_and_its_repeated_blocks() {
 #[test]
 fn upload_errors() {
     let mut s = server();
+    s.mark_verified(addr(9), ms(0));
     let mut code = |message: &Raw| one(feed(&mut s, ms(0), addr(9), message));
     assert_eq!(code(&put(1, 1, true, 0, &[0; 16])).code, Code::REQUEST_ENTITY_INCOMPLETE);
     assert_eq!(code(&put(2, 0, true, 0, &[0; 16])).code, Code::CONTINUE);
@@ -55,9 +57,24 @@ fn upload_errors() {
     assert_eq!(s.usage().upload_bytes, 0);
 }
 
+/// A place is kept for it, and there are so many.
+#[test]
+fn an_upload_begins_with_an_address_that_receives() {
+    let mut s = server();
+    let first = put(1, 0, true, 0, &[0; 16]);
+    let asked = one(feed(&mut s, ms(0), addr(9), &first));
+    assert_eq!((asked.code, s.usage().upload_bytes, s.usage().dedup), (Code::UNAUTHORIZED, 0, 0));
+    let first = put(2, 0, true, 0, &[0; 16]).opt(252, asked.get(252).unwrap());
+    assert_eq!(one(feed(&mut s, ms(1), addr(9), &first)).code, Code::CONTINUE);
+    // One block that is all of it needs no place.
+    feed(&mut s, ms(1), addr(8), &put(1, 0, false, 0, &[0; 16]));
+    assert_eq!(request(&mut s).payload, [0; 16]);
+}
+
 #[test]
 fn uploads_expire() {
     let mut s = server();
+    s.mark_verified(addr(9), ms(0));
     feed(&mut s, ms(0), addr(9), &put(1, 0, true, 0, &[0; 16]));
     assert_eq!(s.usage().upload_bytes, 16);
     s.handle_timeout(ms(120_000));
@@ -118,6 +135,7 @@ fn follow_ups_without_a_snapshot() {
 #[test]
 fn upload_then_download() {
     let mut s = server();
+    s.mark_verified(addr(9), ms(0));
     s.mark_verified(addr(9), ms(0));
     feed(&mut s, ms(0), addr(9), &raw(CON, Code::POST, 1).at("r").opt(27, &block(0, true, 0)).body(&[1; 16]));
     let last = raw(CON, Code::POST, 2).at("r").opt(27, &block(1, false, 0)).opt(23, &block(0, false, 0)).body(&[2; 4]);

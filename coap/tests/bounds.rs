@@ -1,5 +1,7 @@
 //! Each bound, reached.
 mod common;
+use std::net::SocketAddr;
+
 use common::*;
 use sga_coap::{Code, Config, Event, GoneReason, Request, RequestError, Response, limits};
 
@@ -111,15 +113,47 @@ fn uploads_in_count_and_bytes() {
     let put = |mid, num, tag: u8| {
         raw(CON, Code::PUT, mid).at("r").opt(27, &block(num, true, 0)).opt(292, &[tag]).body(&[0; 16])
     };
+    (1..6).for_each(|port| s.mark_verified(addr(port), ms(0)));
+    let mut code = |at, port, message: &Raw| one(feed(&mut s, ms(at), addr(port), message)).code;
     for tag in 0..10 {
-        assert_eq!(one(feed(&mut s, ms(u64::from(tag)), addr(1), &put(u16::from(tag), 0, tag))).code, Code::CONTINUE);
+        assert_eq!(code(u64::from(tag), 1, &put(u16::from(tag), 0, tag)), Code::CONTINUE);
     }
-    assert_eq!(s.usage().upload_bytes, 4 * 16, "its own oldest gave way");
-    assert_eq!(one(feed(&mut s, ms(20), addr(2), &put(0, 0, 0))).code, Code::CONTINUE);
-    assert_eq!(one(feed(&mut s, ms(20), addr(3), &put(0, 0, 0))).code, Code::CONTINUE);
-    assert!(is_busy(&one(feed(&mut s, ms(20), addr(4), &put(0, 0, 0)))), "count");
-    assert_eq!(one(feed(&mut s, ms(20), addr(2), &put(1, 1, 0))).code, Code::CONTINUE);
-    assert!(is_busy(&one(feed(&mut s, ms(20), addr(2), &put(2, 2, 0)))), "bytes");
+    // Its own oldest gave way: it has the last four of these. Others of its source take the rest.
+    assert_eq!(code(20, 2, &put(0, 0, 0)), Code::CONTINUE);
+    assert_eq!(code(21, 3, &put(0, 0, 0)), Code::CONTINUE);
+    assert_eq!(code(22, 4, &put(0, 0, 0)), Code::CONTINUE, "count: the oldest of the source makes room");
+    assert_eq!(code(22, 1, &put(30, 1, 6)), Code::REQUEST_ENTITY_INCOMPLETE, "this one");
+    let other = SocketAddr::from(([192, 0, 2, 77], 5_683));
+    s.mark_verified(other, ms(0));
+    let mut other_code = |at, num| one(feed(&mut s, ms(at), other, &put(num as u16, num, 0))).code;
+    assert_eq!(other_code(30, 0), Code::CONTINUE);
+    assert_eq!(other_code(31, 1), Code::CONTINUE);
+    assert_eq!(other_code(32, 2), Code::CONTINUE, "bytes: who has most makes room");
+    assert_eq!(s.usage().upload_bytes, 7 * 16);
+    let mut code = |at, port, message: &Raw| one(feed(&mut s, ms(at), addr(port), message)).code;
+    assert_eq!(code(40, 4, &put(1, 1, 0)), Code::CONTINUE);
+    assert_eq!(code(41, 4, &put(2, 2, 0)), Code::CONTINUE);
+    let alone = Config { uploads_max: 6, upload_bytes_max: 2 * 16, ..config() };
+    let mut s = node(alone, 1);
+    s.mark_verified(addr(1), ms(0));
+    let mut code = |num| one(feed(&mut s, ms(0), addr(1), &put(num as u16, num, 0)));
+    assert_eq!((code(0).code, code(1).code), (Code::CONTINUE, Code::CONTINUE));
+    assert!(is_busy(&code(2)), "nobody else has any");
+}
+
+#[test]
+fn one_source_drives_out_only_its_own_verified_addresses() {
+    let mut s = node(Config { verified_max: 10, ..config() }, 1);
+    let device = SocketAddr::from(([192, 0, 2, 77], 5_683));
+    s.mark_verified(device, ms(0));
+    for port in 1..1_000 {
+        s.mark_verified(addr(port), ms(u64::from(port)));
+    }
+    assert!(s.is_verified(device, ms(1_000)), "the oldest of all");
+    assert!(s.is_verified(addr(999), ms(1_000)) && !s.is_verified(addr(990), ms(1_000)));
+    assert_eq!(s.usage().verified, 10);
+    s.handle_timeout(ms(1_000) + limits::VERIFIED_LIFETIME);
+    assert_eq!(s.usage().verified, 0);
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn one_peer_opens_many_uploads() {
     let bound =
         BASE + limits::MAX_DEDUP_PER_PEER * (ENTRY + 64) + limits::MAX_UPLOADS_PER_PEER * (ENTRY + limits::MAX_BODY);
     let usage = attack("one peer, 100,000 Request-Tags", bound, |s, n| {
+        s.mark_verified(addr(1), at(n));
         let put = raw(CON, Code::PUT, n as u16).at("r").opt(27, &block(0, true, 6)).opt(292, &n.to_be_bytes());
         s.handle_datagram(at(n), addr(1), &put.body(&[0; 1024]).bytes());
         answer(s, n, &Response::new(Code::CHANGED));
@@ -104,15 +105,47 @@ fn one_peer_opens_many_uploads() {
     assert_eq!(usage.upload_bytes, limits::MAX_UPLOADS_PER_PEER * 1024);
 }
 
+/// The good client has an upload of its own under way all the time, a block for each thousand of theirs.
 #[test]
 fn many_addresses_open_uploads() {
-    let bound = BASE + limits::MAX_DEDUP * (ENTRY + 64) + limits::MAX_UPLOADS * ENTRY + limits::MAX_UPLOAD_BYTES;
+    let bound = BASE
+        + limits::MAX_DEDUP * (ENTRY + 64)
+        + (limits::MAX_UPLOADS + limits::MAX_VERIFIED) * ENTRY
+        + limits::MAX_UPLOAD_BYTES;
+    let good = SocketAddr::from(([198, 51, 100, 7], 5_683));
     let usage = attack("100,000 addresses, an upload each", bound, |s, n| {
         let put = raw(CON, Code::PUT, 1).at("r").opt(27, &block(0, true, 6));
+        s.mark_verified(source(n), at(n));
         s.handle_datagram(at(n), source(n), &put.body(&[0; 1024]).bytes());
         answer(s, n, &Response::new(Code::CHANGED));
+        if n % 1_000 == 0 {
+            s.mark_verified(good, at(n));
+            let (num, mid) = (n / 1_000 % 16, 5_000 + (n / 1_000) as u16);
+            let put = raw(CON, Code::PUT, mid).at("r").opt(27, &block(num, num < 15, 6)).body(&[1; 1024]);
+            s.handle_datagram(at(n), good, &put.bytes());
+            if num == 15 {
+                let seen = request(s);
+                assert_eq!(seen.payload.len(), 16 * 1024);
+                s.respond(at(n), seen.id, Response::new(Code::CHANGED));
+            }
+            let reply = one(sent(s));
+            assert_eq!(reply.code, if num < 15 { Code::CONTINUE } else { Code::CHANGED }, "{n}");
+        }
     });
-    assert_eq!(usage.upload_bytes, limits::MAX_UPLOADS * 1024);
+    // All that there are but for what the good client has.
+    let held = usage.upload_bytes / 1024;
+    assert!((limits::MAX_UPLOADS - 16..=limits::MAX_UPLOADS + 16).contains(&held), "{held}");
+}
+
+#[test]
+fn many_forged_addresses_open_uploads() {
+    let usage = attack("100,000 addresses that do not receive, an upload each", BASE, |s, n| {
+        let put = raw(CON, Code::PUT, 1).at("r").opt(27, &block(0, true, 6));
+        s.handle_datagram(at(n), source(n), &put.body(&[0; 1024]).bytes());
+        let reply = s.poll_transmit().expect("an Echo value");
+        assert_eq!(reply.bytes[1], Code::UNAUTHORIZED.0);
+    });
+    assert_eq!((usage.upload_bytes, usage.dedup), (0, 101), "the good client's");
 }
 
 #[test]

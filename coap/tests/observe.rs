@@ -210,6 +210,53 @@ fn some_notifications_may_be_lost_but_not_all() {
     assert_eq!((gone(&mut s), s.usage().observers), (Some(GoneReason::Reset), 0));
 }
 
+/// What is kept of its allowance for that, whatever it is sent before.
+#[test]
+fn an_observer_that_may_be_sent_no_more_is_told_to_ask_again() {
+    let mut ends = [0; 2];
+    for (filler, first) in (0..60).flat_map(|filler| (0..80).step_by(7).map(move |first| (filler, first))) {
+        let mut s = server();
+        let get = raw(CON, Code::GET, 1).at("r").opt(6, b"").opt(15, &vec![b'q'; filler]);
+        let answer = ask(&mut s, ms(0), addr(9), &get, content(&vec![b'1'; first]).with_observe());
+        let mut sent_bytes = answer.bytes().len();
+        if answer.get(6).is_none() {
+            assert_eq!(s.usage().observers, 0);
+            continue;
+        }
+        s.notify(ms(1), addr(9), &token(), content(&[b'2'; 20])).expect("it is told something");
+        let mut all = Vec::new();
+        while let Some((time, sga_coap::Deadline::Retransmit { .. })) = s.poll_deadline() {
+            all.extend(sent(&mut s));
+            s.handle_timeout(time);
+        }
+        sent_bytes += all.iter().map(|message| message.bytes().len()).sum::<usize>();
+        let told = all.iter().filter(|message| message.code == Code::UNAUTHORIZED).count();
+        // What nobody acknowledges is given up, and the application told; the last word is said twice at least.
+        assert!(told >= 2 || told == 0 && gone(&mut s) == Some(GoneReason::TimedOut), "{told}");
+        assert!(sent_bytes <= limits::AMPLIFICATION * get.bytes().len());
+        assert_eq!(s.usage().observers, 0);
+        ends[usize::from(told == 0)] += 1;
+    }
+    assert!(ends[0] > 100 && ends[1] > 100, "{ends:?}");
+}
+
+/// Its address was shown when it registered, however much it was sent then.
+#[test]
+fn an_observer_whose_proof_is_too_old_is_told_to_ask_again() {
+    let mut s = server();
+    s.mark_verified(addr(9), ms(0));
+    let get = raw(CON, Code::GET, 1).at("r").opt(6, b"").opt(15, b"query");
+    ask(&mut s, ms(0), addr(9), &get, content(&[b'1'; 500]).with_observe());
+    let late = ms(1) + limits::VERIFIED_LIFETIME;
+    s.notify(late, addr(9), &token(), content(b"2").non_confirmable()).unwrap();
+    let small = one(sent(&mut s));
+    assert_eq!((small.kind, small.payload.as_slice()), (CON, &b"2"[..]), "as far as it may be sent, confirmable");
+    feed(&mut s, late, addr(9), &ack(&small));
+    s.notify(late, addr(9), &token(), content(&[b'3'; 500])).unwrap();
+    let last = one(sent(&mut s));
+    assert_eq!((last.code, s.usage().observers), (Code::UNAUTHORIZED, 0));
+}
+
 #[test]
 fn an_unverified_observer_gets_confirmable_notifications_only() {
     let mut s = server();

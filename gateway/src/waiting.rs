@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use sga_gateway_core::source;
+use sga_gateway_core::{Shares, Source, source};
 
 use crate::limits::{WAITING_LEN_MAX, WAITING_MAX};
 
@@ -33,8 +33,8 @@ impl Datagram {
     }
 }
 
-/// `None`: strangers.
-type Source = Option<[u8; 16]>;
+/// All strangers together: no address is of this family.
+const STRANGERS: Source = [0; 16];
 
 #[derive(Default)]
 pub(crate) struct Waiting {
@@ -42,6 +42,8 @@ pub(crate) struct Waiting {
     queues: HashMap<Source, VecDeque<Datagram>>,
     /// The sources that have a queue, next first.
     turns: VecDeque<Source>,
+    /// How long each queue is.
+    shares: Shares,
     len: usize,
 }
 
@@ -52,14 +54,11 @@ impl Waiting {
 
     /// Takes one in; false if one was lost for it, perhaps itself. `known`: its address has shown that it receives.
     pub(crate) fn push(&mut self, datagram: Datagram, known: bool) -> bool {
-        let from = known.then(|| source(datagram.peer));
+        let from = if known { source(datagram.peer) } else { STRANGERS };
         let full = self.len >= WAITING_MAX;
         if full {
-            let longest =
-                self.queues.iter().max_by_key(|(_, queue)| queue.len()).map(|(&source, queue)| (source, queue.len()));
-            let own = self.queues.get(&from).map_or(0, VecDeque::len);
-            match longest {
-                Some((source, len)) if len > own + 1 => self.drop_last(source),
+            match self.shares.largest() {
+                Some(largest) if self.shares.of(largest) > self.shares.of(from) + 1 => self.drop_last(largest),
                 _ => return false,
             }
         }
@@ -68,6 +67,7 @@ impl Waiting {
             self.turns.push_back(from);
         }
         queue.push_back(datagram);
+        self.shares.add(from, 1);
         self.len += 1;
         !full
     }
@@ -75,6 +75,7 @@ impl Waiting {
     /// Of a queue with more than one.
     fn drop_last(&mut self, source: Source) {
         if self.queues.get_mut(&source).and_then(VecDeque::pop_back).is_some() {
+            self.shares.take(source, 1);
             self.len -= 1;
         }
     }
@@ -84,6 +85,7 @@ impl Waiting {
         let source = self.turns.pop_front()?;
         let queue = self.queues.get_mut(&source)?;
         let datagram = queue.pop_front()?;
+        self.shares.take(source, 1);
         self.len -= 1;
         if queue.is_empty() {
             self.queues.remove(&source);

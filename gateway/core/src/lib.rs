@@ -39,10 +39,10 @@ mod usage;
 
 pub use gateway::{Deadline, Gateway};
 pub use job::{Closed, HalfInput, Job, KeyPair, Opened, Outcome, Purpose, VerifiedHalf, Work};
-pub use rates::{Rate, Rates, source};
+pub use rates::{Rate, Rates};
 pub use record::{Meta, RecordError};
 pub use rotation::Previous;
 pub use settings::{Boot, Enrolment, GatewayKeys, Settings, pin};
-pub use sga_coap::{Now, Transmit};
+pub use sga_coap::{Now, Shares, Source, Transmit, source};
 pub use storage::{Change, Commit, DeviceIndex, Found, ItemMeta, Key, Load, StoreError, StoredItem, Want};
 pub use usage::Usage;

@@ -9,12 +9,12 @@
 //! and is over its limit when both cells are. Filling the table with other sources therefore never gives anyone a new
 //! allowance; what it can do is to use up both cells of somebody else by chance.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
-use sga_coap::{Demand, Now};
+use sga_coap::{Demand, Now, source};
 use sga_schema::Profile;
 
 use crate::limits::{self, RATE_CELLS};
@@ -98,28 +98,6 @@ pub(crate) struct Limiter {
     cipher: Aes128,
     rows: [Vec<Cell>; 2],
     total: Bucket,
-}
-
-/// Who is behind an address, as far as that can be told: 8 bytes and the family.
-#[must_use]
-pub fn source(peer: SocketAddr) -> [u8; 16] {
-    let mut block = [0; 16];
-    let v4 = |block: &mut [u8; 16], octets: [u8; 4]| {
-        block[0] = 4;
-        block[1..5].copy_from_slice(&octets);
-    };
-    match peer.ip().to_canonical() {
-        IpAddr::V4(ip) => v4(&mut block, ip.octets()),
-        IpAddr::V6(ip) => match ip.octets() {
-            // Translated from IPv4 (RFC 6052 §2.1): all of it lies in one prefix.
-            [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => v4(&mut block, [a, b, c, d]),
-            octets => {
-                block[0] = 6;
-                block[1..9].copy_from_slice(&octets[..8]);
-            }
-        },
-    }
-    block
 }
 
 fn micros(now: Now) -> u64 {
@@ -229,21 +207,6 @@ mod tests {
         assert_eq!(burst(&mut limiter, s(300), one, Kind::Work, false), 60, "never more");
         assert_eq!(burst(&mut limiter, s(300), one, Kind::Guess, false), 600, "another kind");
         assert_eq!(limiter.demand(s(300), peer("192.0.2.2")), Demand::Usual, "another source");
-    }
-
-    #[test]
-    fn what_belongs_together_shares_an_allowance() {
-        for (one, other, together) in [
-            ("192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-            ("[2001:db8:0:1::1]", "[2001:db8:0:1:ffff::]", true),
-            ("[2001:db8:0:1::1]", "[2001:db8:0:2::1]", false),
-            ("[::ffff:192.0.2.1]", "192.0.2.1", true),
-            ("[::ffff:192.0.2.1]", "[::ffff:192.0.2.2]", false),
-            ("[64:ff9b::192.0.2.1]", "[64:ff9b::192.0.2.2]", false),
-        ] {
-            assert_eq!(source(peer(one)) == source(peer(other)), together, "{one} {other}");
-        }
     }
 
     #[test]

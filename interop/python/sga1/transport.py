@@ -67,8 +67,9 @@ class Transport:
         """FETCH /msg with Observe; what follows goes to `notifications`, None when the observation has ended."""
         assert self._context
         await self._end_observation()
+        echo = None
         for _ in range(5):
-            message = self._message("FETCH", "msg", payload, None)
+            message = self._message("FETCH", "msg", payload, echo)
             message.opt.observe = 0
             request = self._context.request(message)
             try:
@@ -76,6 +77,10 @@ class Transport:
             except aiocoap.error.Error as error:
                 raise NoAnswer(f"attach: {error}") from error
             code = answer.code.dotted
+            given = answer.opt.echo
+            if code == "4.01" and given is not None and given != echo:
+                echo = given
+                continue
             if code not in CALM:
                 break
             await asyncio.sleep(60 if answer.opt.max_age is None else answer.opt.max_age)

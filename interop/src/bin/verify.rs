@@ -65,7 +65,26 @@ impl Report {
     }
 }
 
+const HELP: &str = "\
+usage: cargo verify
+
+Installs missing test peers through apt-get and pip where it may, or names them and fails; then format, clippy, licences and
+sources of what is not ours (where cargo-deny is installed), all tests, interop, and the demo in all variants. Takes no arguments.
+Exit codes: 0 all passed, 1 something failed, 2 wrong usage.";
+
 fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {}
+        ["-h" | "--help"] => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            println!("cargo verify takes no arguments; a single check is run by its own command.\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    }
     let root = workspace();
     let mut report = Report { rows: Vec::new(), skipped: Vec::new() };
     for (check, package) in PEERS {
