@@ -2,7 +2,7 @@
 //!
 //! The attacker has recorded everything, has a backup made (or waits for one), and plays back what was said after it: to a gateway that
 //! has forgotten it, all numbers are new. It wants a text delivered twice, mail lost, a session of its own, or two plaintexts under one
-//! key and nonce. Devices whose state was set back are in `tests/tests/lives.rs`; revocations in `tests/tests/backup.rs`.
+//! key and nonce. A store that is set back and does not know it: the last test. Devices whose state was set back are in `tests/tests/lives.rs`; revocations in `tests/tests/backup.rs`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -74,5 +74,31 @@ fn what_was_said_after_the_backup_changes_nothing_when_it_is_played_back() {
             assert_eq!(has(&world, BOB, text), 1, "seed {seed}: {}", String::from_utf8_lossy(text));
         }
         assert_eq!((has(&world, ALICE, b"and back"), has(&world, ALICE, b"afterwards")), (1, 1), "seed {seed}");
+    }
+}
+
+/// The last of a journal can be lost without a trace. A device that is ahead of the store gets what comes next all the same.
+#[test]
+fn a_store_that_lost_its_last_without_noticing_delivers_what_comes_next() {
+    for seed in 0..8 {
+        let mut world = World::new(seed, Settings::new(id("gw"), Profile::Compact));
+        world.add("alice", SuiteSet::ALL);
+        world.add("bob", SuiteSet::ALL);
+        world.devices[ALICE].want(id("bob"), None);
+        world.devices[ALICE].text(id("bob"), b"before".to_vec());
+        until(&mut world, "delivered", |world| has(world, BOB, b"before") == 1 && world.devices[ALICE].is_done());
+        let copy = world.gateway.store.clone();
+        for number in 0..10 {
+            world.devices[ALICE].text(id("bob"), vec![number; 20]);
+        }
+        until(&mut world, "delivered", |world| has(world, BOB, &[9; 20]) == 1 && world.devices[ALICE].is_done());
+        world.set_store_back(copy);
+        world.devices[ALICE].text(id("bob"), b"afterwards".to_vec());
+        until(&mut world, "the next arrives", |world| has(world, BOB, b"afterwards") == 1);
+        world.devices[BOB].text(id("alice"), b"and back".to_vec());
+        until(&mut world, "and so does an answer", |world| has(world, ALICE, b"and back") == 1);
+        for number in 0..10 {
+            assert_eq!(has(&world, BOB, &[number; 20]), 1, "seed {seed}: exactly once");
+        }
     }
 }

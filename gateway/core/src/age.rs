@@ -9,10 +9,8 @@ use sga_coap::Now;
 use sga_schema::{DeviceId, ExpiredItem, Handle, MessageItem, kind};
 
 use crate::answer::encoded;
-use crate::cache::pair_key;
 use crate::gateway::Gateway;
 use crate::limits::{AGED_BYTES_MAX, AGED_ITEMS_MAX, CENSUS_BATCH_MAX};
-use crate::negotiate::drop_session;
 use crate::record::Record;
 use crate::storage::{DeviceIndex, Key, StoredItem, Want};
 use crate::task::{Census, Lock, Phase, Plan, Step, Stop, Task};
@@ -162,20 +160,15 @@ impl<R: CryptoRng> Gateway<R> {
         Ok(Step::Commit(plan))
     }
 
-    /// Drops a session of which both ends are forgotten, or ends one of which an end is revoked.
+    /// Ends a session of which an end is forgotten or revoked. Who is left cannot use it, and records that only the other end could
+    /// have used would stay for good.
     pub(crate) fn step_drop_session(&mut self, now: Now, handle: Handle, task: &mut Task) -> Result<Step, Stop> {
         let Some(session) = self.cache.session(handle)? else { return Ok(Step::Done) };
-        if session.ends.iter().any(|end| self.is_revoked(end.id)) {
-            return self.end_session(now, &session, task);
+        for end in &session.ends {
+            if self.is_revoked(end.id) || self.cache.device(end.index)?.is_none() {
+                return self.end_session(now, &session, task);
+            }
         }
-        let (i, j) = (session.ends[0].index, session.ends[1].index);
-        if self.cache.device(i)?.is_some() || self.cache.device(j)?.is_some() {
-            return Ok(Step::Done);
-        }
-        self.locks.take(task, &[Lock::Session(handle), Lock::pair(i, j)])?;
-        let mut plan = Plan::default();
-        drop_session(&mut plan, &session);
-        plan.delete(pair_key(i, j));
-        Ok(Step::Commit(plan))
+        Ok(Step::Done)
     }
 }

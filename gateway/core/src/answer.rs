@@ -42,6 +42,8 @@ pub(crate) enum Refusal {
     Busy,
     /// The source's: it has asked too much of this in the last minute.
     TooMany(Duration),
+    /// The session's: it has had too many runs verified in the last minute.
+    TooManyRuns(Duration),
     /// The device's: it has sent too many invitations that are not answered, or all together have.
     Invitations,
     /// Ours: the store could not do it.
@@ -104,9 +106,12 @@ impl Refusal {
                 Response::problem(Code::TOO_MANY_REQUESTS, "too many requests", "try later").with_max_age(BUSY_RETRY_S)
             }
             Self::TooMany(wait) => {
-                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
                 Response::problem(Code::TOO_MANY_REQUESTS, "too many requests", "from your network; try later")
-                    .with_max_age(seconds)
+                    .with_max_age(seconds_until(wait))
+            }
+            Self::TooManyRuns(wait) => {
+                Response::problem(Code::TOO_MANY_REQUESTS, "too many runs", "of this session; try later")
+                    .with_max_age(seconds_until(wait))
             }
             Self::Invitations => {
                 Response::problem(Code::TOO_MANY_REQUESTS, "too many invitations", "wait for answers; try later")
@@ -122,6 +127,11 @@ impl Refusal {
             }
         }
     }
+}
+
+/// Whole seconds, so many that the wait is over.
+fn seconds_until(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// The encoding of one of our own messages.

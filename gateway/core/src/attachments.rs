@@ -70,10 +70,14 @@ impl Attachments {
         self.by_observer.remove(&observer).map(|_| observer)
     }
 
-    /// Ends those of some devices; who observed.
-    pub(crate) fn remove_if(&mut self, mut ends: impl FnMut(DeviceIndex) -> bool) -> Vec<(SocketAddr, Token)> {
-        let ended: Vec<DeviceIndex> = self.by_device.keys().copied().filter(|&device| ends(device)).collect();
-        ended.into_iter().filter_map(|device| self.remove(device)).collect()
+    /// Ends those of some devices, for a reason; who observed.
+    pub(crate) fn remove_if<T>(
+        &mut self,
+        mut ends: impl FnMut(DeviceIndex) -> Option<T>,
+    ) -> Vec<((SocketAddr, Token), T)> {
+        let ended: Vec<(DeviceIndex, T)> =
+            self.by_device.keys().filter_map(|&device| Some((device, ends(device)?))).collect();
+        ended.into_iter().filter_map(|(device, why)| Some((self.remove(device)?, why))).collect()
     }
 
     pub(crate) fn insert(&mut self, device: DeviceIndex, mut attachment: Attachment) {

@@ -51,6 +51,7 @@ impl Decoys {
                 acknowledged: 0,
                 seen_s: None,
                 told: 0,
+                shift: 0,
             }),
             session: Arc::new(SessionRecord {
                 ends,

@@ -95,7 +95,7 @@ impl<R: CryptoRng> Gateway<R> {
         }
     }
 
-    /// Whether a task may have its public-key work done: what a session asks for always is.
+    /// Whether a task may have its public-key work done. What a session asks for was counted before.
     fn admit_job(&mut self, now: Now, task: &Task) -> Result<(), Refusal> {
         let Some(origin) = task.origin.as_ref().filter(|_| task.phase.is_unproven()) else { return Ok(()) };
         if let Some(wait) = self.limiter.wait(now, origin.peer, Kind::Work, origin.proven) {

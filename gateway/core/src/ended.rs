@@ -1,4 +1,5 @@
-//! Revocation: who the operator has shut out is out at once, and the other ends of its sessions are told.
+//! Revocation: who the operator has shut out is out at once, and the other ends of its sessions are told; so are those of a device
+//! that is forgotten.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use crate::record::{PairRecord, Record, SessionRecord, Stage};
 use crate::storage::{Change, Key};
 use crate::task::{Census, Lock, Plan, Step, Stop, Task};
 
+/// In item 9: an end was not heard of for too long.
+const FORGOTTEN: u32 = 2;
+
 impl<R: CryptoRng> Gateway<R> {
     /// Shuts these devices out, and no others: their observations end, what they send is refused from here on, and so is what is
     /// sent to them. Their sessions are then looked for, a few at a time, and the other ends told.
@@ -23,13 +27,13 @@ impl<R: CryptoRng> Gateway<R> {
         self.settings.revoked = revoked;
         let (cache, settings) = (&mut self.cache, &self.settings);
         let ended = self.attachments.remove_if(|device| match cache.device(device) {
-            Ok(Some(record)) => settings.revoked.contains(&record.id),
+            Ok(Some(record)) => settings.revoked.contains(&record.id).then_some(Refusal::Revoked),
             // Not in memory: whoever it is attaches anew, and is looked at then.
-            _ => true,
+            _ => Some(Refusal::NotOpened),
         });
-        for (peer, token) in ended {
+        for ((peer, token), why) in ended {
             // The last notification; an observer that is not told by it is gone anyway.
-            if let Err(error) = self.endpoint.notify(now, peer, &token, Refusal::Revoked.into_response()) {
+            if let Err(error) = self.endpoint.notify(now, peer, &token, why.into_response()) {
                 log::debug!("{peer}: {error}");
                 self.endpoint.forget_observer(peer, &token);
             }
@@ -54,8 +58,8 @@ impl<R: CryptoRng> Gateway<R> {
         }
     }
 
-    /// Ends a session with a revoked device. If the other end has no room to be told, all stays as it is, refused by every check,
-    /// until the census comes by again.
+    /// Ends a session with a device that is revoked or forgotten. If the other end has no room to be told, all stays as it is, refused
+    /// by every check, until the census comes by again.
     pub(crate) fn end_session(
         &mut self,
         now: Now,
@@ -80,6 +84,7 @@ impl<R: CryptoRng> Gateway<R> {
                 plan.void_item(j, item);
                 plan.changes.push(Change::Delete(Key::Pending { due_s, session: handle }));
                 self.is_revoked(session.end(Role::Initiator).id)
+                    || self.cache.device(i)?.is_none()
                     || self.append_not_agreed(now, &mut plan, &session, A4Reason::Refused)?
             }
             Stage::Agreed { .. } if pair.current == Some(handle) => self.tell_ended(now, &mut plan, &session)?,
@@ -110,11 +115,13 @@ impl<R: CryptoRng> Gateway<R> {
     /// Appends the item to both mailboxes: one who is released later finds it. False if the one who is to know now has no room.
     fn tell_ended(&mut self, now: Now, plan: &mut Plan, session: &SessionRecord) -> Result<bool, Stop> {
         let mut told = true;
+        let revoked = session.ends.iter().any(|end| self.is_revoked(end.id));
+        let reason = if revoked { EndedItem::REVOKED } else { FORGOTTEN };
         for end in &session.ends {
             if self.cache.device(end.index)?.is_none() {
                 continue;
             }
-            let item = encoded(&EndedItem { handle: end.handle, reason: EndedItem::REVOKED });
+            let item = encoded(&EndedItem { handle: end.handle, reason });
             let appended = self.append(now, plan, end.index, kind::ENDED, item)?.is_some();
             told &= appended || self.is_revoked(end.id);
         }

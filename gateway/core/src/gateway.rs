@@ -26,6 +26,7 @@ use crate::rates::{Kind, Limiter};
 use crate::record::Meta;
 use crate::rotation::Rotation;
 use crate::route::{self, Path};
+use crate::runs::Runs;
 use crate::settings::{Boot, GatewayKeys, Settings};
 use crate::storage::{Commit, Found, Load, StoreError};
 use crate::task::{Census, Locks, Origin, Phase, Task};
@@ -72,6 +73,7 @@ pub struct Gateway<R> {
     pub(crate) commits: VecDeque<Commit>,
     pub(crate) jobs: Jobs,
     pub(crate) limiter: Limiter,
+    pub(crate) runs: Runs,
     pub(crate) decoys: Decoys,
     pub(crate) invitations: Invitations,
     /// Requests in work that have proven nothing.
@@ -124,6 +126,7 @@ impl<R: CryptoRng> Gateway<R> {
             commits: VecDeque::new(),
             jobs: Jobs::new(settings.rates.jobs_in_hand),
             limiter: Limiter::new(settings.rates, &rates_key),
+            runs: Runs::new(settings.runs_per_leg, &rates_key),
             invitations: Invitations::default(),
             unproven_tasks: 0,
             unverified_loads: 0,
@@ -155,9 +158,11 @@ impl<R: CryptoRng> Gateway<R> {
         self.endpoint.is_verified(peer, now) && !self.limiter.is_over(now, peer)
     }
 
-    /// What a request has to show: more if many have failed that came from there, or if the store is busy with strangers.
+    /// What a request has to show: more if many have failed that came from there, if a session has had its runs, or if the store is
+    /// busy with strangers.
     fn demand(&self, now: Now, peer: SocketAddr) -> Demand {
         match self.limiter.demand(now, peer) {
+            Demand::Usual if self.runs.is_asked(now, peer) => Demand::Proven,
             Demand::Usual if self.unverified_loads >= UNVERIFIED_LOADS_MAX => Demand::Verified,
             demand => demand,
         }

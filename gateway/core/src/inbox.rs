@@ -65,8 +65,9 @@ impl<R: CryptoRng> Gateway<R> {
             return self.attach_again(now, task, index, &device);
         }
         let highest = self.mailboxes.get(index)?.highest();
-        let in_step = secret.generation == self.meta.generation && secret.cursor <= highest;
-        let cursor = if in_step { secret.cursor.max(device.acknowledged) } else { device.acknowledged };
+        let same = secret.generation == self.meta.generation;
+        let shown = secret.cursor.saturating_sub(device.shift);
+        let cursor = if same && shown <= highest { shown.max(device.acknowledged) } else { device.acknowledged };
         let block_bytes = task.origin().block_bytes;
         let Some(mut items) = task.scratch.items.take() else {
             return Ok(Step::Load(vec![items_from(index, cursor, block_bytes)]));
@@ -76,6 +77,9 @@ impl<R: CryptoRng> Gateway<R> {
         changed.accept = secret.accept;
         changed.acknowledged = cursor;
         changed.seen_s = Some(self.uptime_s(now));
+        if same && shown > highest {
+            changed.go_on_above(secret.cursor);
+        }
         let mut plan = Plan::default();
         if changed.told != self.rotation.count
             && let Some(package) = self.append_package(now, &mut plan, index)?
@@ -208,6 +212,7 @@ impl<R: CryptoRng> Gateway<R> {
         let (AckSecret { cursor }, _) = padding::decode_padded(&opened, fits)?;
         self.locks.take(task, &[Lock::Device(index)])?;
         let device = self.cache.device(index)?.ok_or(Refusal::NotOpened)?;
+        let cursor = cursor.saturating_sub(device.shift);
         if cursor <= device.acknowledged || cursor > sent_up_to {
             return Ok(Step::Reply(Response::new(Code::CHANGED)));
         }
@@ -269,7 +274,7 @@ fn represent(
     let mut written = false;
     attachment.full = false;
     for item in items {
-        if writer.push(item.number, item.kind, &item.body) {
+        if writer.push(item.number.saturating_add(device.shift), item.kind, &item.body) {
             written = true;
         } else if written {
             attachment.full = true;
@@ -315,6 +320,7 @@ mod tests {
             acknowledged: 0,
             seen_s: None,
             told: 0,
+            shift: 0,
         };
         let item = |number, body: &[u8]| StoredItem { number, kind: 6, body: body.to_vec(), stored_s: 0 };
         let mut attachment = attachment(1, true);

@@ -1,9 +1,11 @@
 //! Public-key work as values: the core asks, the shell's accelerator (the paper's CA) runs, the result comes back by id.
 
+use core::fmt;
 use std::sync::Arc;
 
 use sga_crypto::{Element, GroupId, Secret, Seed, accelerator, steps};
 use sga_schema::Role;
+use zeroize::Zeroizing;
 
 /// The gateway's key pair as the accelerator needs it.
 #[derive(Debug)]
@@ -87,12 +89,17 @@ pub struct Closed {
 }
 
 /// What was in a `pk(…)`.
-#[derive(Debug)]
 pub struct Opened {
-    /// One encoded CBOR item.
-    pub plaintext: Vec<u8>,
+    /// One encoded CBOR item: of a registration, with k_d in it.
+    pub plaintext: Zeroizing<Vec<u8>>,
     /// Whether it was sealed to the key pair before the current one.
     pub previous: bool,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened(redacted, previous: {})", self.previous)
+    }
 }
 
 /// What came of a [`Work`]. `None`: it did not open or verify; which check failed is nobody's business.
@@ -152,12 +159,12 @@ impl Job {
     }
 }
 
-fn open(keys: &KeyPair, bytes: &[u8], purpose: Purpose) -> Option<Vec<u8>> {
+fn open(keys: &KeyPair, bytes: &[u8], purpose: Purpose) -> Option<Zeroizing<Vec<u8>>> {
     let purpose = match purpose {
         Purpose::Register(package_hash) => sga_crypto::PkPurpose::Register { package_hash },
         Purpose::Negotiate => sga_crypto::PkPurpose::Negotiate,
     };
-    let mut out = vec![0; bytes.len()];
+    let mut out = Zeroizing::new(vec![0; bytes.len()]);
     let len = steps::pk_open(keys.group, &keys.secret, &keys.public, purpose, bytes, &mut out).ok()?;
     out.truncate(len);
     Some(out)
@@ -184,4 +191,38 @@ fn close(keys: &KeyPair, half: &HalfInput, other: &Element, session_secret: &See
     let y_own = keys.group.exp(other, session_secret);
     let y_other = keys.group.exp(&own.element, session_secret);
     Some(Closed { half: own, y_own, y_other })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Change, Commit, Found, Key};
+    use crate::task::{Phase, Scratch, Task};
+
+    /// 0xa5 = 165.
+    const SECRET: u8 = 0xa5;
+
+    fn opened() -> Opened {
+        Opened { plaintext: Zeroizing::new(vec![SECRET; 32]), previous: false }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let mut task = Task::new(1, Phase::Register, None);
+        task.scratch =
+            Scratch { outcome: Some(Outcome::Opened(Some(opened()))), opened: Some(opened()), ..Scratch::default() };
+        let pair = KeyPair {
+            group: GroupId::Ristretto255,
+            secret: Seed::from_bytes([SECRET; 32]),
+            public: GroupId::Ristretto255.exp_base(&Seed::from_bytes([1; 32])),
+        };
+        let half = VerifiedHalf { element: pair.public.clone(), key: Secret::new([SECRET; 32]) };
+        // Records hold k_d, k_t and hop keys.
+        let changes = vec![Change::Put { key: Key::Device(7), value: vec![SECRET; 32] }];
+        let commit = Commit { id: 1, changes };
+        let found = Found::Value(Some(vec![SECRET; 32]));
+        let printed = format!("{task:?} {pair:?} {half:?} {commit:?} {found:?}");
+        assert!(printed.contains("Opened(redacted") && printed.contains("32 bytes"), "{printed}");
+        assert!(!printed.contains("165") && !printed.contains("a5a5"), "{printed}");
+    }
 }

@@ -3,14 +3,16 @@
 //! The gateway never has R_i, R_j or what follows from them; R_s is drawn for one run and goes with the job that used it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_core::CryptoRng;
 use sga_coap::{Code, Now};
 use sga_crypto::{Element, Secret, Seed, sha256, steps};
 use sga_schema::{
-    B6Secret, BReason, BRefusal, Half, HalfClassic, HalfCompact, KeyItem, Profile, Role, Sealed, Tag8, Wanted,
+    B6Secret, BReason, BRefusal, Half, HalfClassic, HalfCompact, Handle, KeyItem, Profile, Role, Sealed, Tag8, Wanted,
     WantedItem, kind, limits::RUN_SKIP_MAX,
 };
+use zeroize::Zeroizing;
 
 use crate::answer::{Refusal, answer, encoded};
 use crate::gateway::Gateway;
@@ -20,6 +22,9 @@ use crate::record::{ClosedRun, DeviceRecord, HopKeys, OpenHalf, Record, SessionR
 use crate::storage::Key;
 use crate::suite::{aead, open_copy, seal};
 use crate::task::{Lock, Plan, Step, Stop, Task};
+
+/// What an item of a run has beside an element: handle, run, hash, tags and heads.
+const ITEM_OVERHEAD_MAX: usize = 128;
 
 /// A Half whose outer seal opened.
 struct Opened<'a> {
@@ -76,7 +81,7 @@ impl<R: CryptoRng> Gateway<R> {
             Some(Outcome::Verified(Some(verified))) => self.first_half(now, task, &opened, verified),
             Some(Outcome::Closed(Some(closed))) => self.second_half(now, task, &opened, closed),
             Some(_) => Ok(failed(&opened)),
-            None => self.start_half(now, &opened),
+            None => self.start_half(now, task, &opened),
         }
     }
 
@@ -110,14 +115,14 @@ impl<R: CryptoRng> Gateway<R> {
         let Ok(outer) = sga_schema::decode::<HalfClassic<'_>>(&body) else { return Ok(None) };
         let key = steps::b_inner(aead(device.suite), &device.registered_key, th_a, run, role_id, outer.trapdoor, life);
         let Ok(mut element) = open_copy(key, outer.sealed_element) else { return Ok(None) };
-        let mut pad = vec![0; element.len()];
+        let mut pad = Zeroizing::new(vec![0; element.len()]);
         steps::b_pad(&device.registered_key, th_a, run, role_id, life, &mut pad);
-        element.iter_mut().zip(&pad).for_each(|(byte, pad)| *byte ^= pad);
-        Ok(Some(input(element, outer.trapdoor.to_vec(), outer.tag.to_vec())))
+        element.iter_mut().zip(pad.iter()).for_each(|(byte, pad)| *byte ^= pad);
+        Ok(Some(input(core::mem::take(&mut *element), outer.trapdoor.to_vec(), outer.tag.to_vec())))
     }
 
     /// What a Half means for the run, before any public-key work.
-    fn start_half(&mut self, now: Now, opened: &Opened<'_>) -> Result<Step, Stop> {
+    fn start_half(&mut self, now: Now, task: &Task, opened: &Opened<'_>) -> Result<Step, Stop> {
         let session = opened.session;
         let role = opened.role as usize;
         if opened.run < session.run || opened.run > session.run.saturating_add(RUN_SKIP_MAX) {
@@ -146,9 +151,16 @@ impl<R: CryptoRng> Gateway<R> {
                 None => return Ok(refused(opened, BReason::Failed, session.run)),
             }
         }
-        // What is missing is better fetched before the work than after.
-        self.mailboxes.get(session.end(opened.role.other()).index)?;
+        // What is missing is better fetched before the work than after; and what has no room leaves no trace, so that the same bytes
+        // would cost the work again each time.
         self.confirmed_by_both(session)?;
+        let receiver = session.end(opened.role.other());
+        let what = if other.is_some() { kind::KEY } else { kind::WANTED };
+        let len_max = self.keys.pair.public.as_bytes().len() + ITEM_OVERHEAD_MAX;
+        if !self.mailboxes.has_room_for_own(receiver.index, what, receiver.handle, len_max)? {
+            return Err(Refusal::Full.into());
+        }
+        self.take_run(now, task, session.end(opened.role).handle)?;
         let Some(half) = opened.input.clone() else { return Ok(failed(opened)) };
         Ok(Step::Job(match other {
             None => Work::Verify(half),
@@ -157,6 +169,18 @@ impl<R: CryptoRng> Gateway<R> {
                 Work::Close { half, other, session_secret: Seed::new(&mut self.rng) }
             }
         }))
+    }
+
+    /// Counts a Half that is to cost something. Who sends too many may have recorded them, so that the next has to show where it comes
+    /// from before the device itself has to wait.
+    fn take_run(&mut self, now: Now, task: &Task, leg: Handle) -> Result<(), Refusal> {
+        let origin = task.origin();
+        let Err(wait) = self.runs.take(now, leg, origin.proven) else { return Ok(()) };
+        if origin.proven {
+            return Err(Refusal::TooManyRuns(wait));
+        }
+        self.runs.ask(now, origin.peer);
+        Err(Refusal::TooManyRuns(Duration::ZERO))
     }
 
     /// B4 for the first Half of a run: B2 goes to the other end.

@@ -37,6 +37,20 @@ pub const GUESSES_PER_SOURCE: u32 = 600;
 /// limit then take one in a thousand others with them.
 pub const RATE_CELLS: usize = 32_768;
 
+/// Halves of one leg in a minute that cost public-key work or end a run, from anywhere and again with Echo. A device opens a run after
+/// a start, after a failure, and to rekey.
+pub const RUNS_PER_LEG: u32 = 30;
+
+/// Cells of a row of the table of legs; the table has two rows of 16 bytes a cell, 1 MiB in all.
+pub const RUN_CELLS: usize = 32_768;
+
+/// How long a source is asked for Echo after a Half from there found nothing left of what its leg may have from anywhere: longer than
+/// a device waits before it tries again.
+pub const RUN_ECHO: Duration = Duration::from_secs(30);
+
+/// Cells of the table of these sources, of 8 bytes. Two that share one are both asked.
+pub const RUN_ECHO_CELLS: usize = 4_096;
+
 /// Invitations that one device has sent and that are not answered.
 pub const INVITATIONS_SENT_MAX: usize = 64;
 
@@ -82,6 +96,12 @@ pub const MAILBOX_ITEMS_MAX: usize = MAILBOX_MESSAGES_MAX + MAILBOX_MESSAGES_MAX
 
 /// Bytes of bodies in one mailbox in all: the last 64 KiB are for the protocol's own items.
 pub const MAILBOX_BYTES_MAX: usize = MAILBOX_MESSAGE_BYTES_MAX + MAILBOX_SHARED_BYTES + (64 << 10);
+
+/// What is added to the numbers of a mailbox whose device has dealt with higher ones than the store knows of, at most.
+pub const NUMBER_SHIFT_MAX: u32 = 1 << 31;
+
+/// Numbers of one mailbox: with the most that may be added to them they are still below 2^32.
+pub const ITEM_NUMBERS_MAX: u32 = u32::MAX - NUMBER_SHIFT_MAX;
 
 /// Invitations in one mailbox.
 pub const INVITATIONS_MAX: usize = sga_schema::limits::INVITATIONS_MAX;
@@ -151,7 +171,7 @@ const _: () = assert!(MAILBOX_MESSAGE_BYTES_MAX > sga_schema::limits::CIPHERTEXT
 const _: () = assert!(INVITATIONS_MAX < MAILBOX_OWN_MAX / 2);
 const _: () = assert!(MAILBOX_SHARED_BYTES / 2 > sga_schema::limits::ITEM_LEN_MAX);
 const _: () = assert!(UNVERIFIED_LOADS_MAX * 4 < ABSENT_MAX, "what a task finds absent is remembered until it runs");
-const _: () = assert!(RATE_CELLS.is_power_of_two());
+const _: () = assert!(RATE_CELLS.is_power_of_two() && RUN_CELLS.is_power_of_two() && RUN_ECHO_CELLS.is_power_of_two());
 const _: () = assert!(WINDOW_LEN <= 64, "the window's bits are a u64");
 
 /// Longer than this a request is not left without an acknowledgement: a quarter of RFC 7252's ACK_TIMEOUT.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use sga_schema::{Handle, kind};
 
 use crate::limits::{
-    INVITATIONS_MAX, MAILBOX_BYTES_MAX, MAILBOX_MESSAGE_BYTES_MAX, MAILBOX_OWN_MAX, MAILBOX_SHARE,
+    INVITATIONS_MAX, ITEM_NUMBERS_MAX, MAILBOX_BYTES_MAX, MAILBOX_MESSAGE_BYTES_MAX, MAILBOX_OWN_MAX, MAILBOX_SHARE,
     MAILBOX_SHARED_BYTES, MAILBOXES_MAX,
 };
 use crate::storage::{DeviceIndex, ItemMeta, StoredItem, leg_of};
@@ -124,6 +124,11 @@ impl Mailboxes {
         self.boxes.len()
     }
 
+    /// Items on their way to the store.
+    pub(crate) fn reserved(&self) -> usize {
+        self.boxes.values().map(|mailbox| mailbox.reserved.len()).sum()
+    }
+
     pub(crate) fn get(&mut self, device: DeviceIndex) -> Result<&mut Mailbox, Stop> {
         self.turn += 1;
         let turn = self.turn;
@@ -152,6 +157,20 @@ impl Mailboxes {
         self.boxes.retain(|_, mailbox| !mailbox.reserved.is_empty() || mailbox.used >= oldest_kept);
     }
 
+    /// Whether there would be room for an item of the protocol's own: asked before the work that makes it.
+    pub(crate) fn has_room_for_own(
+        &mut self,
+        device: DeviceIndex,
+        kind: u32,
+        leg: Handle,
+        len: usize,
+    ) -> Result<bool, Stop> {
+        let mailbox = self.get(device)?;
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let meta = ItemMeta { number: mailbox.next_number, kind, len, leg };
+        Ok(mailbox.has_room(&meta, 0, 0) && mailbox.next_number <= ITEM_NUMBERS_MAX)
+    }
+
     /// Reserves a number for an item, if there is room; `freed` invitations go with the same commit.
     pub(crate) fn reserve(
         &mut self,
@@ -164,7 +183,7 @@ impl Mailboxes {
         let mailbox = self.get(device)?;
         let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let meta = ItemMeta { number: mailbox.next_number, kind: kind_, len, leg: leg_of(body) };
-        if !mailbox.has_room(&meta, messages_max, freed) || mailbox.next_number == u32::MAX {
+        if !mailbox.has_room(&meta, messages_max, freed) || mailbox.next_number > ITEM_NUMBERS_MAX {
             return Ok(None);
         }
         mailbox.next_number += 1;
@@ -296,6 +315,15 @@ mod tests {
         assert_eq!(second.number, 43);
         boxes.settle(1, second, true);
         assert!(boxes.get(1).expect("there").has_above(42));
+    }
+
+    #[test]
+    fn numbers_end_before_they_could_come_again() {
+        let mut boxes = Mailboxes::new();
+        boxes.fill(1, ITEM_NUMBERS_MAX - 1, Vec::new());
+        assert!(boxes.has_room_for_own(1, kind::KEY, Handle([1; 4]), 6).expect("there"));
+        assert_eq!(fill(&mut boxes, kind::MESSAGE, 1, 10, 256), 1);
+        assert!(!boxes.has_room_for_own(1, kind::KEY, Handle([1; 4]), 6).expect("there"));
     }
 
     #[test]

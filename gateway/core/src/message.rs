@@ -58,11 +58,12 @@ impl<R: CryptoRng> Gateway<R> {
         changed.note(post.run, post.sequence, post.hop_tag);
         let mut plan = Plan::default();
         plan.put(Key::Window(post.handle), Record::Window(Arc::new(changed)));
-        if self.append(now, &mut plan, receiver.index, kind::MESSAGE, encoded(&item))?.is_none() {
-            return Err(Refusal::Full.into());
-        }
+        // All that may stop this handler comes before the reservation.
         if post.sequence == 0 {
             self.retire_previous(&mut plan, &session, leg.role)?;
+        }
+        if self.append(now, &mut plan, receiver.index, kind::MESSAGE, encoded(&item))?.is_none() {
+            return Err(Refusal::Full.into());
         }
         Ok(plan.respond(stored))
     }

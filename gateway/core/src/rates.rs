@@ -61,13 +61,13 @@ impl Rates {
 /// A token bucket as the one time at which it will be full again (the generic cell rate algorithm): 8 bytes, and none of them
 /// has to be kept once that time has come.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+pub(crate) struct Bucket {
     full_us: u64,
 }
 
 impl Bucket {
     /// How long until there is a token; zero if there is one.
-    fn wait_us(self, now_us: u64, rate: Rate) -> u64 {
+    pub(crate) fn wait_us(self, now_us: u64, rate: Rate) -> u64 {
         if rate.0 == 0 {
             return 0;
         }
@@ -75,7 +75,7 @@ impl Bucket {
         self.full_us.saturating_sub(now_us + burst)
     }
 
-    fn take(&mut self, now_us: u64, rate: Rate) {
+    pub(crate) fn take(&mut self, now_us: u64, rate: Rate) {
         if rate.0 != 0 {
             // Never more than one minute and the requests in work behind: what fails late is not owed for long.
             self.full_us = (self.full_us.max(now_us) + rate.interval_us()).min(now_us + 2 * MINUTE_US);
@@ -100,8 +100,17 @@ pub(crate) struct Limiter {
     total: Bucket,
 }
 
-fn micros(now: Now) -> u64 {
+pub(crate) fn micros(now: Now) -> u64 {
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 2)
+}
+
+/// The cell in each of two rows of a table, chosen with a secret key.
+pub(crate) fn places(cipher: &Aes128, block: [u8; 16], cells: usize) -> [usize; 2] {
+    let mut block = block.into();
+    cipher.encrypt_block(&mut block);
+    let block: [u8; 16] = block.into();
+    let at = |bytes: &[u8]| bytes.iter().fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte)) % cells;
+    [at(&block[..4]), at(&block[4..8])]
 }
 
 impl Limiter {
@@ -118,11 +127,7 @@ impl Limiter {
     }
 
     fn places(&self, peer: SocketAddr) -> [usize; 2] {
-        let mut block = source(peer).into();
-        self.cipher.encrypt_block(&mut block);
-        let block: [u8; 16] = block.into();
-        let at = |bytes: &[u8]| bytes.iter().fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte)) % RATE_CELLS;
-        [at(&block[..4]), at(&block[4..8])]
+        places(&self.cipher, source(peer), RATE_CELLS)
     }
 
     fn wait_us(&self, now_us: u64, places: [usize; 2], kind: Kind, proven: bool) -> u64 {

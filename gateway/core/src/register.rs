@@ -6,6 +6,7 @@ use sga_crypto::{Secret, sha256, short_hash, steps};
 use sga_schema::{DeviceId, Grant, Proof, Register, RegisterSecret, Registered, SealedId, padding};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
 
 use crate::answer::{Refusal, answer, encoded};
 use crate::gateway::Gateway;
@@ -122,6 +123,7 @@ impl<R: CryptoRng> Gateway<R> {
             acknowledged: 0,
             seen_s: Some(self.meta.uptime_s),
             told: claim.told,
+            shift: 0,
         };
         let response = self.grant(Code::CREATED, &task.origin().hash, index, &device, claim.pad);
         let mut plan = Plan::default();
@@ -214,8 +216,10 @@ impl<R: CryptoRng> Gateway<R> {
 }
 
 fn open_claim(register: &Register<'_>, plaintext: &[u8]) -> Result<Claim, Refusal> {
-    let secret: RegisterSecret = sga_schema::decode(plaintext)?;
+    let mut secret: RegisterSecret = sga_schema::decode(plaintext)?;
     let registered_key = Secret::new(secret.registered_key);
+    // From here on there is one copy, which is wiped in the end.
+    secret.registered_key.zeroize();
     let key = steps::register_id(aead(secret.suite), &registered_key, &sha256(register.sealed_key));
     let name = open_copy(key, register.sealed_id)?;
     let fits = register.sealed_id.len() == padding::ID_SEALED_LEN;

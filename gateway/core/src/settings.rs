@@ -8,7 +8,7 @@ use sga_crypto::{Element, steps};
 use sga_schema::{DeviceId, Package, Policy, Profile, SuiteSet, VERSION};
 
 use crate::job::KeyPair;
-use crate::rates::Rates;
+use crate::rates::{Rate, Rates};
 use crate::record::{Meta, RecordError};
 use crate::storage::{Change, DeviceIndex, Key};
 
@@ -78,6 +78,8 @@ pub struct Settings {
     pub separate_after: Duration,
     /// How much anyone may ask.
     pub rates: Rates,
+    /// Halves of one leg that cost public-key work or end a run.
+    pub runs_per_leg: Rate,
 }
 
 impl Settings {
@@ -95,6 +97,7 @@ impl Settings {
             forget_after: Some(crate::limits::FORGET_AFTER),
             separate_after: crate::limits::SEPARATE_AFTER,
             rates: Rates::of(profile),
+            runs_per_leg: Rate(crate::limits::RUNS_PER_LEG),
         }
     }
 

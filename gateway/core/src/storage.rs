@@ -180,7 +180,7 @@ pub struct ItemMeta {
 }
 
 /// One change of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// Write a record, whether or not it is there.
     Put {
@@ -279,7 +279,7 @@ pub struct Load {
 }
 
 /// The answer to one [`Want`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Found {
     /// To `Get`.
     Value(Option<Vec<u8>>),

@@ -2,6 +2,7 @@
 
 use sga_crypto::{Aead, SealKey};
 use sga_schema::{Message, Suite, padding};
+use zeroize::Zeroizing;
 
 use crate::answer::{Refusal, encoded};
 
@@ -29,9 +30,9 @@ pub(crate) fn seal_padded<'a, T: Message<'a>>(key: SealKey, message: &T, pad_to:
     bytes
 }
 
-/// Opens a copy.
-pub(crate) fn open_copy(key: SealKey, sealed: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = sealed.to_vec();
+/// Opens a copy, which is wiped in the end.
+pub(crate) fn open_copy(key: SealKey, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let mut bytes = Zeroizing::new(sealed.to_vec());
     let len = key.open(&mut bytes).map_err(|_| Refusal::NotOpened)?;
     bytes.truncate(len);
     Ok(bytes)

@@ -43,7 +43,7 @@ pub(crate) enum Phase {
     Census(Census),
     /// Forget a device, if it was not seen for too long.
     Forget(DeviceIndex),
-    /// Drop a session, if nobody is left who has it or an end is revoked.
+    /// Drop a session, if an end is forgotten or revoked.
     DropSession(Handle),
     /// Write the gateway's counters down.
     Meta,

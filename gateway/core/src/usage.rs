@@ -17,6 +17,8 @@ pub struct Usage {
     pub records: usize,
     /// Mailboxes whose index is in memory; [`crate::limits::MAILBOXES_MAX`] and those with an item on its way to the store.
     pub mailboxes: usize,
+    /// Items that have a number and room in a mailbox and are on their way to the store; none when nothing is in work.
+    pub reserved: usize,
     /// Attached devices; [`crate::limits::ATTACHMENTS_MAX`].
     pub attachments: usize,
     /// Those among them that observe.
@@ -36,6 +38,7 @@ impl<R: CryptoRng> Gateway<R> {
             waiters,
             records: self.cache.len(),
             mailboxes: self.mailboxes.len(),
+            reserved: self.mailboxes.reserved(),
             attachments: self.attachments.by_device.len(),
             observers: self.attachments.by_observer.len(),
             coap: self.endpoint.usage(),

@@ -8,10 +8,10 @@ use core::time::Duration;
 
 use sga_coap::Code;
 use sga_gateway_core::{Key, Settings};
-use sga_schema::{ExpiredItem, Profile, Role, kind};
+use sga_schema::{EndedItem, ExpiredItem, Profile, Role, kind};
 use support::{Dev, Run, Session, World, addr, id, items_of, stored};
 
-use Role::{Initiator, Responder};
+use Role::Initiator;
 
 const HOUR_S: u64 = 3_600;
 const AGE_S: u64 = 2 * HOUR_S;
@@ -99,21 +99,66 @@ fn nothing_goes_while_its_sender_cannot_be_told() {
 fn a_device_that_is_not_heard_of_is_forgotten_and_its_name_is_free() {
     let mut world = world();
     let (mut amy, bob, session, run) = keyed(&mut world);
+    let has = |world: &World, key: Key| world.store.contains_key(&key.to_bytes());
+    let request = world.message(&session, &run, Initiator, 0, b"text");
+    let mut items = Vec::new();
+    let mut refused = false;
     for _ in 0..30 {
         world.pass(HOUR_S);
-        world.take(&mut amy);
+        if !has(&world, Key::Device(2)) && has(&world, Key::Session(session.handle(Initiator))) {
+            world.refused(addr(50), "msg", &request, Code::NOT_FOUND);
+            refused = true;
+        }
+        items.extend(world.take(&mut amy));
     }
-    let has = |world: &World, key: Key| world.store.contains_key(&key.to_bytes());
     assert!(!has(&world, Key::Device(2)) && !has(&world, Key::Name(bob.id)), "bob is forgotten");
-    assert!(has(&world, Key::Device(1)) && has(&world, Key::Session(session.handle(Initiator))));
-    let request = world.message(&session, &run, Initiator, 0, b"text");
-    world.refused(addr(50), "msg", &request, Code::NOT_FOUND);
+    assert!(has(&world, Key::Device(1)) && refused);
     let a1 = world.invite(&mut amy, bob.id);
     assert_eq!(a1.refusal().reason, sga_schema::A1Reason::NoSuchPeer);
     // Somebody else may have the name; under another index.
     let mut other = world.device("bob", 9);
     assert!(world.attach(&mut other).is_empty() && has(&world, Key::Device(3)));
-    assert!(has(&world, Key::Leg(session.handle(Responder))), "one end is still there");
+    // The session has gone with it, with all its records, and the end that is there was told, once.
+    assert_eq!(items.iter().map(|item| item.kind).collect::<Vec<_>>(), [kind::ENDED]);
+    let item: EndedItem = sga_schema::decode(&items[0].body).unwrap();
+    assert_eq!((item.handle, item.reason), (session.handle(Initiator), 2));
+    world.refused(addr(50), "msg", &request, Code::UNAUTHORIZED);
+    let left = world.store.keys().filter_map(|key| Key::from_bytes(key));
+    let of_sessions = |key: &Key| matches!(key, Key::Session(_) | Key::Leg(_) | Key::Window(_) | Key::Pair(..));
+    assert_eq!(left.filter(of_sessions).count(), 0);
+}
+
+/// Names that are invented, used once and left: a device that stays gets rid of what it had with them.
+#[test]
+fn a_device_that_stays_keeps_nothing_of_those_who_left() {
+    let mut world = world();
+    let mut hub = world.device("hub", 1);
+    for number in 100..120 {
+        let mut leaf = world.device(&format!("leaf-{number}"), number);
+        let session = world.agree(&mut leaf, &mut hub);
+        world.close(&session, &leaf, &hub, 1);
+    }
+    for _ in 0..60 {
+        world.pass(HOUR_S);
+        world.take(&mut hub);
+    }
+    let left: Vec<_> = world.store.keys().filter_map(|key| Key::from_bytes(key)).collect();
+    assert_eq!(left.len(), 3, "the counters, the hub and its name: {left:?}");
+}
+
+/// Who was forgotten and comes back has an empty mailbox, whose numbers are below its cursor.
+#[test]
+fn who_comes_back_after_being_forgotten_gets_what_is_sent() {
+    let mut world = world();
+    let mut bob = world.device("bob", 2);
+    bob.cursor = 70;
+    world.pass(30 * HOUR_S);
+    world.pass(HOUR_S);
+    world.register_with(&mut bob, sga_schema::Proof::None, Code::CREATED);
+    world.attach(&mut bob);
+    let mut amy = world.device("amy", 1);
+    world.invite(&mut amy, bob.id).handle();
+    assert_eq!(world.attach(&mut bob).iter().map(|item| item.number).collect::<Vec<_>>(), [71]);
 }
 
 #[test]

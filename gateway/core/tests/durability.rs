@@ -239,6 +239,28 @@ fn the_same_message_twice_at_once_is_stored_once() {
     assert_eq!(items_of(&world.store, 2, 0).len(), 1);
 }
 
+/// What message 0 needs to end the session before it is not in memory after a restart: the handler runs several times, and takes
+/// one place.
+#[test]
+fn message_0_takes_one_place_however_little_is_in_memory() {
+    let (mut world, mut amy, mut bob, ..) = keyed();
+    let session = world.agree(&mut amy, &mut bob);
+    let run = world.close(&session, &amy, &bob, 1);
+    let first = world.message(&session, &run, Initiator, 0, b"0");
+    assert_eq!(world.post(amy.addr, "msg", &first).code, Code::CHANGED);
+    world.take(&mut amy);
+    world.restart();
+    let second = world.message(&session, &run, Responder, 0, b"0");
+    assert_eq!(world.post(bob.addr, "msg", &second).code, Code::CHANGED);
+    assert_eq!(world.gateway.usage().reserved, 0);
+    assert_eq!(items_of(&world.store, 1, 0).iter().filter(|item| item.kind == kind::MESSAGE).count(), 1);
+    // Numbers go on without a gap, so nothing was given out in vain.
+    let text = world.message(&session, &run, Responder, 1, b"1");
+    assert_eq!(world.post(bob.addr, "msg", &text).code, Code::CHANGED);
+    let numbers: Vec<u32> = items_of(&world.store, 1, 0).iter().map(|item| item.number).collect();
+    assert_eq!(numbers, [numbers[0], numbers[0] + 1]);
+}
+
 #[test]
 fn an_invitation_is_replaced_in_a_mailbox_that_is_full_of_them() {
     let mut world = World::compact();

@@ -196,13 +196,16 @@ fn the_cursor_of_an_attach_acknowledges_in_its_generation_only() {
     bob.generation = [1; 4];
     assert_eq!(world.attach(&mut bob).len(), 1, "another generation");
     bob.generation = support::GENERATION;
-    bob.cursor = 99;
-    assert_eq!(world.attach(&mut bob).len(), 1, "above the highest number");
     bob.cursor = 1;
     assert!(world.attach(&mut bob).is_empty());
     assert!(items_of(&world.store, 2, 0).is_empty());
     bob.cursor = 0;
     assert!(world.attach(&mut bob).is_empty());
+    let mut zoe = world.device("zoe", 3);
+    world.invite(&mut zoe, bob.id);
+    bob.cursor = 99;
+    assert_eq!(world.attach(&mut bob).len(), 1, "above the highest number");
+    assert_eq!(items_of(&world.store, 2, 0).len(), 1);
 }
 
 #[test]

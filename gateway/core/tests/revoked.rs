@@ -4,10 +4,12 @@
 mod support;
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
 use sga_coap::{Code, Request};
-use sga_gateway_core::{Key, Settings};
-use sga_schema::{A4Reason, DeviceId, EndedItem, Profile, Role, kind};
+use sga_gateway_core::limits::CACHE_RECORDS_MAX;
+use sga_gateway_core::{Key, Rate, Settings};
+use sga_schema::{A4Reason, DeviceId, EndedItem, Handle, Profile, Role, kind};
 use support::{Dev, Run, Session, World, addr, id, items_of, not_agreed};
 
 use Role::{Initiator, Responder};
@@ -72,13 +74,50 @@ fn the_peer_is_told_and_the_session_is_gone() {
 fn an_observer_hears_it_by_its_last_notification() {
     let mut world = World::compact();
     let (_, mut bob, ..) = keyed(&mut world);
-    bob.attach_number += 1;
-    bob.nonce = world.random();
-    let request = world.attach_bytes(&bob);
-    let exchange = world.send(bob.addr, Request::new(Code::FETCH, ["msg"]).with_payload(60, request).with_observe());
-    assert_eq!(world.answer(bob.addr, exchange).expect("the answer").code, Code::CONTENT);
+    let exchange = observe(&mut world, &mut bob);
     revoke(&mut world, &[bob.id]);
     assert_eq!(world.answer(bob.addr, exchange).map(|answer| answer.code), Some(Code::FORBIDDEN));
+}
+
+/// Attaches and observes; the exchange that hears more.
+fn observe(world: &mut World, dev: &mut Dev) -> sga_coap::ExchangeId {
+    dev.attach_number += 1;
+    dev.nonce = world.random();
+    let request = world.attach_bytes(dev);
+    let exchange = world.send(dev.addr, Request::new(Code::FETCH, ["msg"]).with_payload(60, request).with_observe());
+    assert_eq!(world.answer(dev.addr, exchange).expect("the answer").code, Code::CONTENT);
+    exchange
+}
+
+/// More records than fit are looked at, so that those of devices that did nothing meanwhile are not in memory.
+fn fill_memory(world: &mut World, session: &Session) {
+    let leg = world.store[&Key::Leg(session.handle(Initiator)).to_bytes()].clone();
+    for n in 0..CACHE_RECORDS_MAX as u32 + 10 {
+        let [_, a, b, c] = n.to_be_bytes();
+        world.store.insert(Key::Leg(Handle([0xee, a, b, c])).to_bytes(), leg.clone());
+        // A message under a handle of its own that does not verify.
+        let mut datagram = vec![0x50, 0x02, b, c, 0xb3, b'm', b's', b'g', 0xff];
+        datagram.extend([0x85, 0x44, 0xee, a, b, c, 1, 1, 0x41, 0, 0x48, 0, 0, 0, 0, 0, 0, 0, 0]);
+        world.gateway.handle_datagram(world.now, SocketAddr::from(([10, a, b, c], 9)), &datagram);
+        world.pump();
+    }
+}
+
+/// The gateway does not know any more who it is that observes: it has to attach again, and is not told that it is revoked.
+#[test]
+fn who_is_not_revoked_is_not_told_so() {
+    let mut settings = Settings::new(id("gate"), Profile::Compact);
+    settings.rates.guesses_per_source = Rate(0);
+    let mut world = World::with(settings);
+    let (mut amy, mut bob, session, _) = keyed(&mut world);
+    let told = observe(&mut world, &mut amy);
+    fill_memory(&mut world, &session);
+    let revoked = observe(&mut world, &mut bob);
+    revoke(&mut world, &[bob.id]);
+    assert_eq!(world.answer(bob.addr, revoked).map(|answer| answer.code), Some(Code::FORBIDDEN));
+    assert_eq!(world.answer(amy.addr, told).map(|answer| answer.code), Some(Code::UNAUTHORIZED));
+    assert_eq!(world.gateway.usage().attachments, 0);
+    world.attach(&mut amy);
 }
 
 #[test]

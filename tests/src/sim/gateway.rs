@@ -197,6 +197,13 @@ impl GatewayNode {
         self.start();
     }
 
+    /// The store loses what came after a copy of it, and does not know.
+    pub(crate) fn set_store_back(&mut self, copy: SimStore) {
+        self.crash();
+        self.store = copy;
+        self.start();
+    }
+
     /// The power goes. Of the commits in hand some first ones may have reached the medium although nobody was told.
     pub(crate) fn crash(&mut self) {
         let commits: Vec<_> = self

@@ -209,6 +209,11 @@ impl World {
         self.gateway.replace_store(copy);
     }
 
+    /// The gateway's store loses the last of what it has confirmed, without noticing: its generation stays.
+    pub fn set_store_back(&mut self, copy: SimStore) {
+        self.gateway.set_store_back(copy);
+    }
+
     /// The operator shuts out these devices, and no others.
     pub fn revoke(&mut self, devices: &[DeviceId]) {
         self.gateway.settings.revoked = devices.iter().copied().collect();
@@ -257,6 +262,9 @@ impl World {
             node.work(now, |from, to, bytes| out.push(Datagram { from, to, bytes }));
         }
         out.into_iter().for_each(|datagram| self.send(datagram));
+        if self.gateway.core.is_idle() {
+            assert_eq!(self.gateway.core.usage().reserved, 0, "a reservation was left behind");
+        }
     }
 
     fn send(&mut self, datagram: Datagram) {

@@ -4,6 +4,7 @@ use sga_crypto::Secret;
 use sga_schema::{Accept, DeviceId, Suite, SuiteSet};
 
 use super::codec::*;
+use crate::limits::NUMBER_SHIFT_MAX;
 
 /// The answer to a device's last A1, for its repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub(crate) struct DeviceRecord {
     pub(crate) seen_s: Option<u64>,
     /// The newest of the gateway's key pairs that the device was told of, by their count.
     pub(crate) told: u32,
+    /// What is added to the numbers of its items on their way to the device, and taken from its cursors: not zero once it has shown
+    /// that it has dealt with numbers that this store knows nothing of.
+    pub(crate) shift: u32,
 }
 
 impl DeviceRecord {
@@ -41,9 +45,29 @@ impl DeviceRecord {
         Self { registered_key: self.registered_key.duplicate(), last_invite: self.last_invite.clone(), ..*self }
     }
 
+    /// The device has dealt with items under numbers that this store has never given out: it would take what comes under them for seen,
+    /// and an accepted message would be lost. So all that is there, and all that comes, gets numbers above its cursor. It knows
+    /// repeats by their sequences, as under another generation. The cursor is the device's word, and moves nobody else's numbers.
+    pub(crate) fn go_on_above(&mut self, cursor: u32) {
+        let shift = cursor.saturating_sub(self.acknowledged);
+        if shift > NUMBER_SHIFT_MAX {
+            log::warn!(
+                "device {} shows a cursor of {cursor}, which no gateway has reached; it is passed over",
+                self.id
+            );
+            return;
+        }
+        log::warn!(
+            "device {} has dealt with items up to {cursor}, which this store does not know: unless it was forgotten meanwhile, the store \
+             has lost what it had confirmed, and others may have lost messages with it; this device's items go on above that number",
+            self.id
+        );
+        self.shift = shift;
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         write(|e| {
-            e.array(12)?.u32(FORMAT)?.bytes(self.id.as_bytes())?.bytes(self.registered_key.expose())?;
+            e.array(13)?.u32(FORMAT)?.bytes(self.id.as_bytes())?.bytes(self.registered_key.expose())?;
             e.u8(self.suite.id())?.u32(self.suites.bits())?.u8(self.accept as u8)?;
             e.u32(self.attach_number)?.u32(self.request_number)?;
             match &self.last_invite {
@@ -55,14 +79,14 @@ impl DeviceRecord {
                 None => e.null()?,
                 Some(seen_s) => e.u64(seen_s)?,
             };
-            e.u32(self.told)?;
+            e.u32(self.told)?.u32(self.shift)?;
             Ok(())
         })
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        // The last two fields came later, one after the other.
-        let known = [11, 10, 9].into_iter().find_map(|fields| Some((open(bytes, fields).ok()?, fields)));
+        // The last three fields came later, one after the other.
+        let known = [12, 11, 10, 9].into_iter().find_map(|fields| Some((open(bytes, fields).ok()?, fields)));
         let Some((mut d, fields)) = known else { return Err(bad("fields of a device")) };
         Ok(Self {
             id: id(&mut d)?,
@@ -84,6 +108,52 @@ impl DeviceRecord {
             acknowledged: d.u32()?,
             seen_s: if fields >= 10 { optional(&mut d, |d| Ok(d.u64()?))? } else { None },
             told: if fields >= 11 { d.u32()? } else { 0 },
+            shift: match if fields >= 12 { d.u32()? } else { 0 } {
+                shift if shift <= NUMBER_SHIFT_MAX => shift,
+                _ => return Err(bad("shift")),
+            },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(shift: u32) -> DeviceRecord {
+        DeviceRecord {
+            id: DeviceId::new(b"d").expect("an id"),
+            registered_key: Secret::new([7; 32]),
+            suite: Suite::AesCcm8,
+            suites: SuiteSet::ALL,
+            accept: Accept::All,
+            attach_number: 1,
+            request_number: 2,
+            last_invite: None,
+            acknowledged: 3,
+            seen_s: Some(4),
+            told: 5,
+            shift,
+        }
+    }
+
+    #[test]
+    fn what_is_added_to_numbers_is_kept_and_bounded() {
+        for shift in [0, 1, NUMBER_SHIFT_MAX] {
+            assert_eq!(DeviceRecord::decode(&record(shift).encode()).expect("whole").shift, shift);
+        }
+        assert!(DeviceRecord::decode(&record(NUMBER_SHIFT_MAX + 1).encode()).is_err());
+    }
+
+    #[test]
+    fn a_record_from_before_a_field_was_added_is_read() {
+        let mut bytes = record(0).encode();
+        // Each of the last three fields is one byte here, as is the head of the array.
+        for (fields, told, seen_s) in [(12, 5, Some(4)), (11, 0, Some(4)), (10, 0, None)] {
+            bytes.pop();
+            bytes[0] = 0x80 | fields;
+            let old = DeviceRecord::decode(&bytes).expect("whole");
+            assert_eq!((old.shift, old.told, old.seen_s, old.acknowledged), (0, told, seen_s, 3));
+        }
     }
 }

@@ -242,6 +242,8 @@ impl World {
                 moved = true;
             }
             if !moved {
+                let usage = self.gateway.usage();
+                assert!(usage.tasks > 0 || usage.reserved == 0, "a reservation was left behind: {usage:?}");
                 return;
             }
         }

@@ -226,6 +226,7 @@ impl World {
         assert!(usage.waiters <= limits::WAITERS_MAX, "{usage:?}");
         assert!(usage.locks <= usage.tasks * 8, "{usage:?}");
         assert!(usage.observers <= usage.attachments, "{usage:?}");
+        assert!(usage.tasks > 0 || usage.reserved == 0, "{usage:?}");
     }
 
     /// The network and the store work again, and nobody does anything strange: texts flow, nothing that was confirmed is lost, and
@@ -300,7 +301,7 @@ impl World {
             self.run(Duration::from_secs(1));
         }
         let usage = self.gateway.core.usage();
-        assert_eq!((usage.tasks, usage.locks), (0, 0), "{usage:?}");
+        assert_eq!((usage.tasks, usage.locks, usage.reserved), (0, 0, 0), "{usage:?}");
     }
 
     fn describe(&self) -> String {
