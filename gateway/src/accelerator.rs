@@ -1,6 +1,6 @@
 //! The paper's cryptographic accelerator: threads for public-key work, so that the loop never waits for it.
 
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use mio::Waker;
@@ -8,18 +8,19 @@ use sga_gateway_core::{Job, Outcome};
 
 use crate::error::Error;
 use crate::limits::QUEUE_MAX;
+use crate::queue::{Queue, queue};
 
 /// A bounded pool.
 pub(crate) struct Accelerator {
-    jobs: SyncSender<Job>,
+    jobs: Queue<Job>,
     done: Receiver<(u64, Outcome)>,
 }
 
 impl Accelerator {
     pub(crate) fn start(threads: usize, waker: &Arc<Waker>) -> Result<Self, Error> {
-        let (jobs, queue) = sync_channel(QUEUE_MAX);
+        let (jobs, from) = queue(QUEUE_MAX);
         let (results, done) = channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let queue = Arc::new(Mutex::new(from));
         for number in 0..threads.max(1) {
             let (queue, results, waker) = (queue.clone(), results.clone(), waker.clone());
             std::thread::Builder::new()
@@ -30,15 +31,15 @@ impl Accelerator {
         Ok(Self { jobs, done })
     }
 
-    pub(crate) fn submit(&self, job: Job) -> Result<(), Error> {
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Error::new("the accelerator's queue is longer than the core has tasks"),
-            TrySendError::Disconnected(_) => Error::new("the accelerator has stopped"),
-        })
+    /// Where jobs go.
+    pub(crate) fn jobs(&mut self) -> &mut Queue<Job> {
+        &mut self.jobs
     }
 
-    pub(crate) fn poll_done(&self) -> Option<(u64, Outcome)> {
-        self.done.try_recv().ok()
+    pub(crate) fn poll_done(&mut self) -> Option<(u64, Outcome)> {
+        let done = self.done.try_recv().ok()?;
+        self.jobs.taken();
+        Some(done)
     }
 }
 

@@ -10,7 +10,7 @@ use sga_gateway_core::{Gateway, Settings};
 
 use crate::accelerator::Accelerator;
 use crate::clock::Clock;
-use crate::control::{self, Control};
+use crate::control::{self, Control, SnapshotsEvery};
 use crate::enrol;
 use crate::entropy;
 use crate::error::Error;
@@ -73,6 +73,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
     let enrolment = enrol::load(options.policy, &options.data)?;
     let mut held = store::open(&options.data, &keys.at_rest, &store::options(options.item_bytes_max)?)?;
     let boot = store::boot(&mut held.opened)?;
+    let uptime_s = boot.uptime_s();
     let reactor = Reactor::new()?;
     let sockets = Sockets::bind(&options.listen, reactor.registry())?;
     let mut settings = Settings::new(keys.id, keys.profile);
@@ -98,7 +99,8 @@ fn run(args: RunArgs) -> Result<(), Error> {
         reactor,
     };
     shell.gateway.set_keys(shell.clock.now(), keys.gateway.pair.clone(), keys.rotations, keys.previous.clone());
-    let _control = Control::start(&options.data, backups, options.snapshot_every, orders, waker)?;
+    let snapshots = options.snapshot_every.map(|every| SnapshotsEvery { every, uptime_s });
+    let _control = Control::start(&options.data, backups, snapshots, orders, waker)?;
     log::info!("gateway {}, profile {}, enrolment {}, pin {}", keys.id, keys.profile, options.policy, keys.pin());
     for address in shell.sockets.addresses() {
         print(&format!("listening on {address}"))?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::error::{Context, Error};
 use crate::keys::Keys;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_WAIT};
 use crate::revoked;
-use crate::store;
+use crate::store::{self, Snapshots};
 
 /// Where a running gateway takes orders.
 const SOCKET: &str = "control.sock";
@@ -31,6 +31,12 @@ pub(crate) enum Order {
     Uptime(Sender<u64>),
     /// Serve these keys.
     Keys(Box<Keys>),
+}
+
+/// `run --snapshot-every`, and the gateway's uptime before this start.
+pub(crate) struct SnapshotsEvery {
+    pub(crate) every: Duration,
+    pub(crate) uptime_s: u64,
 }
 
 /// Serves `sga-gateway backup`, and makes snapshots, beside the loop. Ends with the process.
@@ -49,7 +55,7 @@ impl Control {
     pub(crate) fn start(
         data: &Path,
         backups: Backups,
-        every: Option<Duration>,
+        snapshots: Option<SnapshotsEvery>,
         orders: Sender<Order>,
         waker: Arc<Waker>,
     ) -> Result<Self, Error> {
@@ -67,19 +73,10 @@ impl Control {
             // A path that is too long for a socket, or a file system without: no reason not to serve devices.
             Err(error) => log::warn!("{}: {error}: no backups while the gateway runs", socket.display()),
         }
-        if let Some(every) = every {
-            let data = data.to_owned();
-            let work = move || {
-                while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                    match store::snapshot(&data, &backups) {
-                        Ok((path, contents)) => {
-                            log::info!("snapshot {}: {} records", path.display(), contents.records);
-                        }
-                        Err(error) => log::error!("no snapshot: {error}"),
-                    }
-                }
-            };
-            thread("snapshots").spawn(work).map_err(failed)?;
+        store::clear_leftovers(data);
+        if let Some(SnapshotsEvery { every, uptime_s }) = snapshots {
+            let snapshots = Snapshots::new(data, backups, every, uptime_s);
+            thread("snapshots").spawn(move || snapshots.run(&stopped)).map_err(failed)?;
         }
         Ok(Self { socket, _stop: stop })
     }

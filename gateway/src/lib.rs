@@ -17,6 +17,7 @@ mod files;
 mod keys;
 mod limits;
 mod options;
+mod queue;
 mod revoked;
 mod socket;
 mod store;

@@ -43,14 +43,21 @@ pub(crate) const UNSENT_MAX: usize = 1_024;
 /// Peers whose way in is remembered, where there are several sockets or a socket has several addresses.
 pub(crate) const ROUTES_MAX: usize = 65_536;
 
-/// Work handed to the store or the accelerator and not done: as much as the core has tasks.
-pub(crate) const QUEUE_MAX: usize = sga_gateway_core::limits::TASKS_MAX + 1;
-
 /// Commits that one sync makes durable together: it bounds the time that the first of them waits.
 pub(crate) const GROUP_MAX: usize = 1_024;
 
+/// Work of a kind that was handed to threads and whose outcome was not taken in: one group that is being synced, and the next. What
+/// is more waits in the core, which bounds it.
+pub(crate) const QUEUE_MAX: usize = 2 * GROUP_MAX;
+
 /// How long a clean stop waits for what was handed to the store.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a snapshot is due.
+pub(crate) const SNAPSHOT_LOOK: Duration = Duration::from_secs(60);
+
+/// After one that could not be made: each try reads the whole store and writes as much.
+pub(crate) const SNAPSHOT_RETRY: Duration = Duration::from_secs(3_600);
 
 /// Bytes of an order to a running gateway.
 pub(crate) const CONTROL_LINE_MAX: u64 = 256;

@@ -148,7 +148,8 @@ pub(crate) struct RunArgs {
     /// for no limit. Beyond it 4.29. [default: 600]
     #[arg(long, value_name = "N")]
     pub(crate) failures_per_source: Option<u32>,
-    /// Hours between snapshots of the store in DATA; the last two are kept, and used if the store is damaged. [default: none]
+    /// Hours between snapshots of the store in DATA; the last two are kept, and used if the store is damaged.
+    /// The first is made at a start. [default: none]
     #[arg(long, value_name = "HOURS")]
     pub(crate) snapshot_every: Option<u64>,
     /// A TOML file with these names; flags win over it.

@@ -35,10 +35,10 @@ fn what_is_stored_for_absent_devices_is_there_after_a_kill() {
 
 #[test]
 fn a_flood_is_sent_and_measured() {
-    let args = ["flood", "--seconds", "0.5", "--pps", "5000", "--variants", "a1,register,junk,attach,message,echoed"];
-    let figures = figures(&args);
+    // How long messages take here says nothing: other tests run.
+    let figures = figures(&["flood", "--seconds", "0.5", "--pps", "5000", "--at-most", "1e9"]);
     let rows = figures["rows"].as_array().expect("rows");
-    assert_eq!(rows.len(), 6);
+    assert_eq!(rows.len(), 9, "all variants");
     for row in rows {
         assert!(row["sent"].as_u64() > Some(100) && row["flooded"]["messages"].as_u64() > Some(0), "{row}");
         let echoed = row["variant"] == "echoed";
@@ -48,6 +48,18 @@ fn a_flood_is_sent_and_measured() {
             "work is done for who receives, and for nobody else: {row}"
         );
     }
+}
+
+#[test]
+fn a_session_that_waits_too_long_under_a_flood_is_a_failure_with_a_name() {
+    let args = ["flood", "--seconds", "0.2", "--pps", "1000", "--variants", "get,junk", "--at-most", "0.000001"];
+    let output = load(&args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{out}\n{err}");
+    assert!(err.contains("above 0.000001 times the quiet one: get (") && err.contains("junk ("), "{err}");
+    let figures: Value = serde_json::from_str(out.lines().last().expect("a last line")).expect("one JSON object");
+    let rows = figures["rows"].as_array().expect("rows").iter().map(|row| row["variant"].clone());
+    assert_eq!(rows.collect::<Vec<_>>(), ["get", "get", "junk", "junk"], "each was given a second chance");
 }
 
 #[test]

@@ -10,10 +10,11 @@ use sga_schema::{DeviceId, ExpiredItem, Handle, MessageItem, kind};
 
 use crate::answer::encoded;
 use crate::gateway::Gateway;
-use crate::limits::{AGED_BYTES_MAX, AGED_ITEMS_MAX, CENSUS_BATCH_MAX};
+use crate::limits::{AGED_BUSY_INTERVAL, AGED_BYTES_MAX, AGED_ITEMS_MAX, AGED_TASKS_MAX, CENSUS_BATCH_MAX};
 use crate::record::Record;
 use crate::storage::{DeviceIndex, Key, StoredItem, Want};
 use crate::task::{Census, Lock, Phase, Plan, Step, Stop, Task};
+use crate::upkeep::Round;
 
 /// Messages that go together: of one sender, under one run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,8 +40,16 @@ impl<R: CryptoRng> Gateway<R> {
         if let Some(mailbox) = mailbox {
             self.start(now, Phase::DropItems(mailbox), None);
         }
+        self.aged_from = 0;
         if let Some(next) = next {
-            self.start(now, Phase::Aged(next), None);
+            // This look is one of them.
+            if self.upkeep.in_work(Round::Aged) <= AGED_TASKS_MAX {
+                self.start(now, Phase::Aged(next), None);
+            } else {
+                // The store is behind with what was found.
+                self.aged_from = next;
+                self.next_aged = now + AGED_BUSY_INTERVAL;
+            }
         }
         Ok(Step::Done)
     }

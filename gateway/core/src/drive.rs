@@ -11,12 +11,21 @@ use crate::rates::Kind;
 use crate::record::{Record, Stage};
 use crate::storage::{Change, Commit, DeviceIndex, Found, Key, Load, StoreError, StoredItem, Want};
 use crate::task::{Origin, Phase, Plan, Step, Stop, Task, Then};
+use crate::upkeep::Round;
 
 impl<R: CryptoRng> Gateway<R> {
     pub(crate) fn start(&mut self, now: Now, phase: Phase, origin: Option<Origin>) {
         let id = self.next_task;
         self.next_task += 1;
+        self.upkeep.began(phase);
         self.run(now, Task::new(id, phase, origin));
+    }
+
+    /// Begins a round of the gateway's own, unless the last one is still in work.
+    pub(crate) fn start_round(&mut self, now: Now, round: Round, phase: Phase) {
+        if self.upkeep.is_over(round) {
+            self.start(now, phase, None);
+        }
     }
 
     /// Tells an observer what is new, if there is one and something is.
@@ -203,6 +212,7 @@ impl<R: CryptoRng> Gateway<R> {
     pub(crate) fn finish(&mut self, now: Now, mut task: Task, response: Option<Response>) {
         self.ready.extend(self.locks.release(&mut task));
         self.unproven_tasks -= usize::from(task.phase.is_unproven());
+        self.upkeep.ended(task.phase);
         if let Phase::Notify(device) = task.phase {
             self.attachments.set_building(device, false);
         }

@@ -18,8 +18,8 @@ use crate::invitations::Invitations;
 use crate::job::{Job, Outcome};
 use crate::jobs::Jobs;
 use crate::limits::{
-    AGED_INTERVAL, CENSUS_HURRY_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX, TASKS_UNPROVEN_MAX,
-    UNVERIFIED_LOADS_MAX, UPTIME_INTERVAL,
+    AGED_BUSY_INTERVAL, AGED_INTERVAL, CENSUS_HURRY_INTERVAL, CENSUS_INTERVAL, EXPIRY_INTERVAL, TASKS_MAX,
+    TASKS_UNPROVEN_MAX, UNVERIFIED_LOADS_MAX, UPTIME_INTERVAL,
 };
 use crate::mailbox::Mailboxes;
 use crate::rates::{Kind, Limiter};
@@ -28,9 +28,10 @@ use crate::rotation::Rotation;
 use crate::route::{self, Path};
 use crate::runs::Runs;
 use crate::settings::{Boot, GatewayKeys, Settings};
-use crate::storage::{Commit, Found, Load, StoreError};
+use crate::storage::{Commit, DeviceIndex, Found, Load, StoreError};
 use crate::task::{Census, Locks, Origin, Phase, Task};
 use crate::ticket::Tickets;
+use crate::upkeep::{Round, Upkeep};
 
 /// Why the gateway wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +86,12 @@ pub struct Gateway<R> {
     started: Option<Now>,
     next_expiry: Now,
     next_uptime: Now,
-    next_aged: Now,
+    pub(crate) next_aged: Now,
     pub(crate) next_census: Now,
+    /// Where the next look for items that are too old begins.
+    pub(crate) aged_from: DeviceIndex,
     pub(crate) census: Census,
+    pub(crate) upkeep: Upkeep,
     /// Sessions with revoked devices may be left: the census makes no pauses until it is through with the sessions.
     pub(crate) hurried: bool,
 }
@@ -135,7 +139,9 @@ impl<R: CryptoRng> Gateway<R> {
             next_uptime: Now::ZERO,
             next_aged: Now::ZERO,
             next_census: Now::ZERO,
+            aged_from: 0,
             census: Census::Devices(0),
+            upkeep: Upkeep::default(),
             hurried: false,
             settings,
             keys,
@@ -176,19 +182,19 @@ impl<R: CryptoRng> Gateway<R> {
         if now >= self.next_expiry {
             self.next_expiry = now + EXPIRY_INTERVAL;
             self.end_overlap(now);
-            self.start(now, Phase::Expire, None);
+            self.start_round(now, Round::Expiry, Phase::Expire);
         }
         if now >= self.next_uptime {
             self.next_uptime = now + UPTIME_INTERVAL;
-            self.start(now, Phase::Meta, None);
+            self.start_round(now, Round::Meta, Phase::Meta);
         }
         if now >= self.next_aged {
-            self.next_aged = now + AGED_INTERVAL;
-            self.start(now, Phase::Aged(0), None);
+            self.next_aged = now + if self.upkeep.is_over(Round::Aged) { AGED_INTERVAL } else { AGED_BUSY_INTERVAL };
+            self.start_round(now, Round::Aged, Phase::Aged(self.aged_from));
         }
         if now >= self.next_census {
             self.next_census = now + if self.hurried { CENSUS_HURRY_INTERVAL } else { CENSUS_INTERVAL };
-            self.start(now, Phase::Census(self.census), None);
+            self.start_round(now, Round::Census, Phase::Census(self.census));
         }
         self.run_ready(now);
     }

@@ -37,6 +37,7 @@ mod storage;
 mod suite;
 mod task;
 mod ticket;
+mod upkeep;
 mod usage;
 
 pub use gateway::{Deadline, Gateway};

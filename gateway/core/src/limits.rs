@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-/// Requests that wait for a load, a job or a commit, in all. One costs about 2 KiB; more than this is a store that has stopped.
+/// Requests that wait for a load, a job or a commit, in all. Beside them are in work one notification for each attached device at most,
+/// and one round of each kind of the gateway's own (`upkeep.rs`): as much as that may wait to be handed to the store. One costs about 2 KiB; more than this is a store that has stopped.
 /// Fewer than the endpoint lets wait, so that 4.29 is said here, with a reason.
 pub const TASKS_MAX: usize = 2_048;
 
@@ -127,6 +128,12 @@ pub const FORGET_AFTER: Duration = Duration::from_secs(365 * 86_400);
 /// How often mailboxes are looked through for items that are too old.
 pub const AGED_INTERVAL: Duration = Duration::from_secs(600);
 
+/// The same while the last look is still in work.
+pub const AGED_BUSY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Mailboxes that items are dropped from at a time; the look goes on when some are done.
+pub const AGED_TASKS_MAX: usize = 64;
+
 /// Items that one step drops at most, and their bytes; the next step takes the rest.
 pub const AGED_ITEMS_MAX: usize = 64;
 /// See [`AGED_ITEMS_MAX`].
@@ -135,7 +142,7 @@ pub const AGED_BYTES_MAX: usize = 64 << 10;
 /// How often a few devices or sessions are looked at: a million devices are through in eleven days, which is short against a year.
 pub const CENSUS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The same while sessions of revoked devices are looked for: a thousand sessions are through in a second.
+/// The same while sessions of revoked devices are looked for: a thousand sessions are through in a second, if the store keeps up.
 pub const CENSUS_HURRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How many a look takes.

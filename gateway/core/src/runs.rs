@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use aes::Aes128;
 use aes::cipher::KeyInit;
-use sga_coap::Now;
+use sga_coap::{Now, source};
 use sga_schema::Handle;
 
 use crate::limits::{RUN_CELLS, RUN_ECHO, RUN_ECHO_CELLS};
-use crate::rates::{Bucket, Rate, micros, places, source};
+use crate::rates::{Bucket, Rate, micros, places};
 
 /// From anywhere, and proven.
 type Cell = [Bucket; 2];

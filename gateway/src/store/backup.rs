@@ -1,29 +1,30 @@
-//! Backups, snapshots, restoring, and the doctor: the store's content as files.
+//! Backups, restoring, and the doctor: the store's content as files.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
-use sga_gateway_store::limits::SNAPSHOTS_KEPT;
-use sga_gateway_store::{Backups, Contents, Disk, DiskFile, Folder, SNAPSHOT};
+use sga_gateway_store::{BackupError, Backups, Contents, Disk, DiskFile, Folder};
 
 use super::{Held, in_use, lock, open, options};
-use crate::clock;
 use crate::control;
 use crate::error::{Context, Error, beside};
 
+/// What a file's name ends with until it is whole.
+pub(super) const NEW: &str = ".new";
+
 /// A file that has its name when it is whole, on the medium and was read through.
-fn keep(
+pub(super) fn keep(
     path: &Path,
-    at_rest_key: &[u8; 32],
+    verify: impl FnOnce(&dyn DiskFile) -> Result<Contents, BackupError>,
     fill: impl FnOnce(&mut File) -> Result<(), Error>,
 ) -> Result<Contents, Error> {
-    let new = beside(path, ".new");
+    let new = beside(path, NEW);
     let done = (|| {
         let mut file = crate::files::create_secret(&new)?;
         fill(&mut file)?;
         file.sync_all().doing("sync", &new)?;
-        let contents = verify(&new, at_rest_key)?;
+        let contents = verify(plain(&new)?.as_ref());
+        let contents = contents.map_err(|error| Error::new(format!("{}: {error}", new.display())))?;
         fs::rename(&new, path).doing("rename to", path)?;
         crate::files::sync_folder(path)?;
         Ok(contents)
@@ -42,51 +43,18 @@ fn plain(path: &Path) -> Result<Box<dyn DiskFile>, Error> {
     folder.open(name).doing("open", path)?.ok_or_else(missing)
 }
 
-fn verify(path: &Path, at_rest_key: &[u8; 32]) -> Result<Contents, Error> {
-    sga_gateway_store::verify(at_rest_key, plain(path)?.as_ref())
-        .map_err(|error| Error::new(format!("{}: {error}", path.display())))
-}
-
-fn write(backups: &mut Backups, path: &Path, file: &mut File) -> Result<(), Error> {
+pub(super) fn write(backups: &mut Backups, path: &Path, file: &mut File) -> Result<(), Error> {
     backups.write(file).map(|_| ()).map_err(|error| Error::new(format!("cannot write {}: {error}", path.display())))
-}
-
-/// A snapshot in the data folder, where the next start finds it if the store is damaged.
-pub(crate) fn snapshot(data: &Path, backups: &Mutex<Backups>) -> Result<(PathBuf, Contents), Error> {
-    let path = data.join(format!("{}{:012}{}", SNAPSHOT.0, clock::unix_seconds(), SNAPSHOT.1));
-    let new = beside(&path, ".new");
-    let mut file = crate::files::create_secret(&new)?;
-    let written = backups.lock().unwrap_or_else(PoisonError::into_inner).write(&mut file);
-    let contents = written.map_err(|error| {
-        let _ = fs::remove_file(&new);
-        Error::new(format!("{}: {error}", path.display()))
-    })?;
-    file.sync_all().doing("sync", &new)?;
-    fs::rename(&new, &path).doing("rename to", &path)?;
-    crate::files::sync_folder(&path)?;
-    prune(data);
-    Ok((path, contents))
-}
-
-/// Only the newest snapshots stay.
-fn prune(data: &Path) {
-    let Ok(entries) = fs::read_dir(data) else { return };
-    let mut names: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.retain(|name| name.starts_with(SNAPSHOT.0) && name.ends_with(SNAPSHOT.1));
-    names.sort();
-    for name in names.iter().rev().skip(SNAPSHOTS_KEPT) {
-        let _ = fs::remove_file(data.join(name));
-    }
 }
 
 /// `sga-gateway backup FILE`: from the running gateway, or from its folder if it does not run.
 pub(crate) fn backup(data: &Path, at_rest_key: &[u8; 32], to: &Path) -> Result<Contents, Error> {
+    let verify = |file: &dyn DiskFile| sga_gateway_store::verify(at_rest_key, file);
     if lock(data)?.is_some() {
         let Held { mut opened, lock: _lock } = open(data, at_rest_key, &options(None)?)?;
-        return keep(to, at_rest_key, |file| write(&mut opened.backups, to, file));
+        return keep(to, verify, |file| write(&mut opened.backups, to, file));
     }
-    keep(to, at_rest_key, |file| {
+    keep(to, verify, |file| {
         let mut answers = control::ask(data, "backup")?;
         std::io::copy(&mut answers, file).doing("write", to)?;
         Ok(())

@@ -1,9 +1,13 @@
 //! The store's place in this process: the folder it is in, the threads that wait for it, and what its operator is told.
 
 mod backup;
+mod snapshots;
 mod threads;
 
-pub(crate) use backup::{backup, doctor, restore, snapshot};
+pub(crate) use backup::{backup, doctor, restore};
+pub(crate) use snapshots::{Snapshots, clear_leftovers};
+#[cfg(test)]
+pub(crate) use threads::{Answers, Engine};
 pub(crate) use threads::{Completion, Store};
 
 use std::fs::File;

@@ -47,13 +47,17 @@ fn what_comes_during_a_sync_goes_into_the_next_and_is_done_in_order() {
     let groups = Arc::new(Mutex::new(Vec::new()));
     let ((entered, is_in), (go, may_go)) = (channel(), channel());
     let engine = Slow { groups: groups.clone(), entered, go: may_go };
-    let store = Store::with(engine, Nothing, &waker).expect("threads");
-    let submit = |id| store.submit(Commit { id, changes: Vec::new() }).expect("room");
-    submit(0);
+    let mut store = Store::with(engine, Nothing, &waker, 2 * GROUP_MAX).expect("threads");
+    let mut submit = |id, changes| {
+        let mut commit = Some(Commit { id, changes });
+        store.commits().fill(|| commit.take()).expect("a thread");
+        assert!(commit.is_none(), "room");
+    };
+    submit(0, Vec::new());
     is_in.recv().expect("the first sync runs");
-    (1..=GROUP_MAX as u64 + 3).for_each(submit);
+    (1..=GROUP_MAX as u64 + 3).for_each(|id| submit(id, Vec::new()));
     // One that is refused is answered without the others waiting for it.
-    store.submit(Commit { id: REFUSED, changes: vec![Change::Delete(Key::Meta)] }).expect("room");
+    submit(REFUSED, vec![Change::Delete(Key::Meta)]);
     for _ in 0..3 {
         go.send(()).expect("waits");
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use mio::Waker;
@@ -12,6 +12,7 @@ use sga_gateway_store::{Opened, Reader, Writer, commit_len, limits::GROUP_BYTES_
 use super::Held;
 use crate::error::Error;
 use crate::limits::{GROUP_MAX, QUEUE_MAX};
+use crate::queue::{Queue, queue};
 
 /// What writes: one call, one sync.
 pub(crate) trait Engine: Send {
@@ -52,8 +53,8 @@ pub(crate) enum Completion {
 
 /// The store, as the loop sees it.
 pub(crate) struct Store {
-    commits: Option<SyncSender<Commit>>,
-    loads: Option<SyncSender<Load>>,
+    commits: Queue<Commit>,
+    loads: Queue<Load>,
     done: Receiver<Completion>,
     threads: Vec<JoinHandle<()>>,
     _lock: Option<File>,
@@ -64,7 +65,7 @@ impl Store {
     pub(crate) fn start(held: Held, waker: &Arc<Waker>) -> Result<Self, Error> {
         let Held { opened: Opened { mut writer, reader, .. }, lock } = held;
         let checkpointer = writer.take_checkpointer();
-        let mut store = Self::with(writer, reader, waker)?;
+        let mut store = Self::with(writer, reader, waker, QUEUE_MAX)?;
         store._lock = Some(lock);
         if let Some(checkpointer) = checkpointer {
             store.threads.push(spawn("store-tables", move || checkpointer.run())?);
@@ -76,9 +77,10 @@ impl Store {
         engine: impl Engine + 'static,
         reader: impl Answers + 'static,
         waker: &Arc<Waker>,
+        queue_max: usize,
     ) -> Result<Self, Error> {
-        let (commits, commit_queue) = sync_channel(QUEUE_MAX);
-        let (loads, load_queue) = sync_channel(QUEUE_MAX);
+        let (commits, commit_queue) = queue(queue_max);
+        let (loads, load_queue) = queue(queue_max);
         let (results, done) = channel();
         let (writer_results, writer_waker) = (results.clone(), waker.clone());
         let reader_waker = waker.clone();
@@ -86,25 +88,32 @@ impl Store {
             spawn("store-writer", move || write(engine, &commit_queue, &writer_results, &writer_waker))?,
             spawn("store-reader", move || answer(&reader, &load_queue, &results, &reader_waker))?,
         ];
-        Ok(Self { commits: Some(commits), loads: Some(loads), done, threads, _lock: None })
+        Ok(Self { commits, loads, done, threads, _lock: None })
     }
 
-    pub(crate) fn submit(&self, commit: Commit) -> Result<(), Error> {
-        hand(self.commits.as_ref(), commit)
+    /// Where commits go, and stay in order.
+    pub(crate) fn commits(&mut self) -> &mut Queue<Commit> {
+        &mut self.commits
     }
 
-    pub(crate) fn load(&self, load: Load) -> Result<(), Error> {
-        hand(self.loads.as_ref(), load)
+    /// Where loads go.
+    pub(crate) fn loads(&mut self) -> &mut Queue<Load> {
+        &mut self.loads
     }
 
-    pub(crate) fn poll_done(&self) -> Option<Completion> {
-        self.done.try_recv().ok()
+    pub(crate) fn poll_done(&mut self) -> Option<Completion> {
+        let done = self.done.try_recv().ok()?;
+        match done {
+            Completion::Commit(..) => self.commits.taken(),
+            Completion::Load(..) => self.loads.taken(),
+        }
+        Some(done)
     }
 
     /// Lets the threads finish what they have and waits for them.
     pub(crate) fn stop(mut self) {
-        self.commits = None;
-        self.loads = None;
+        self.commits.close();
+        self.loads.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 log::error!("a thread of the store has panicked");
@@ -118,15 +127,6 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .name(name.to_owned())
         .spawn(body)
         .map_err(|error| Error::new(format!("cannot start a thread: {error}")))
-}
-
-fn hand<T>(queue: Option<&SyncSender<T>>, what: T) -> Result<(), Error> {
-    match queue.map(|queue| queue.try_send(what)) {
-        Some(Ok(())) => Ok(()),
-        _ => Err(Error::new(
-            "the store takes no more work: its thread has stopped, or its queue is longer than the core has tasks",
-        )),
-    }
 }
 
 /// Group commit: all that has come while the last sync ran goes into the next, up to a bound. Nothing waits for company.

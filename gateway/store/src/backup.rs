@@ -12,11 +12,13 @@ use sga_gateway_core::StoreError;
 use sha2::{Digest, Sha256};
 
 use crate::codec::item_of;
+use crate::disk::DiskFile;
 use crate::engine::Shared;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::seal::Sealer;
 use crate::tables::disk_error;
 use crate::view::{Seen, View, name};
+use crate::walk::Sequential;
 
 const MAGIC: &[u8] = b"SGA-BACKUP-1\n";
 const TRAILER: &[u8] = b"SGA backup trailer";
@@ -83,6 +85,14 @@ impl Backups {
         let sealer = self.sealer.split();
         let view = View::new([Some(&active), frozen.as_ref().map(|(layer, _)| layer.as_ref())], reading, &sealer);
         write_view(&view, &mut self.sealer, out)
+    }
+
+    /// Whether a file is a whole backup under this store's key, and what it holds.
+    ///
+    /// # Errors
+    /// [`BackupError::NotOne`] with the reason.
+    pub fn verify(&self, backup: &dyn DiskFile) -> Result<Contents, BackupError> {
+        read(&mut Sequential::new(backup)?, &self.sealer, |_, _| Ok(()))
     }
 }
 

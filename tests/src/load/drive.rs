@@ -25,6 +25,11 @@ pub(crate) trait Plan {
     /// The line is free: makes the next request; `false` if there is none, ever.
     fn next(&mut self, now: Now, worker: &mut Worker) -> Result<bool, String>;
 
+    /// Whether each request comes from another address.
+    fn moves(&self) -> bool {
+        false
+    }
+
     /// What the last request brought.
     fn outcome(&mut self, _now: Now, _outcome: Outcome) -> Result<(), String> {
         Ok(())
@@ -37,6 +42,8 @@ pub(crate) struct Drive {
     pub(crate) workers: Vec<Worker>,
     /// Workers that are not done with the plan.
     busy: usize,
+    /// Times that one has moved.
+    moves: u32,
 }
 
 impl Drive {
@@ -57,7 +64,7 @@ impl Drive {
             registry.register(&mut worker.line.socket, Token(number), Interest::READABLE).map_err(failed)?;
             workers.push(worker);
         }
-        Ok(Self { clock, poll, workers, busy: 0 })
+        Ok(Self { clock, poll, workers, busy: 0, moves: 0 })
     }
 
     /// Until all workers are done.
@@ -107,7 +114,16 @@ impl Drive {
             return Ok(());
         }
         // What the gateway put off goes first, whatever the plan wants next.
-        if !worker.ask()? && !plan.next(now, worker)? {
+        if worker.ask()? {
+            return Ok(());
+        }
+        if plan.moves() {
+            self.moves += 1;
+            worker.line.move_on(self.moves)?;
+            let registered = self.poll.registry().register(&mut worker.line.socket, Token(at), Interest::READABLE);
+            registered.map_err(|error| format!("cannot wait for a socket: {error}"))?;
+        }
+        if !plan.next(now, worker)? {
             worker.done = true;
             self.busy -= 1;
         }

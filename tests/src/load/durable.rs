@@ -29,6 +29,8 @@ pub(crate) struct Sending {
     pub(crate) text: Vec<u8>,
     pub(crate) until: Now,
     pub(crate) drain_at: u32,
+    /// Each request from another address.
+    pub(crate) moving: bool,
     pub(crate) latencies: Latencies,
 }
 
@@ -44,6 +46,10 @@ impl Plan for Sending {
             worker.send(0, &self.text)?;
         }
         Ok(true)
+    }
+
+    fn moves(&self) -> bool {
+        self.moving
     }
 
     fn outcome(&mut self, _now: Now, outcome: Outcome) -> Result<(), String> {
@@ -136,7 +142,7 @@ fn sga(options: &Durable, folder: &Folder, senders: usize, time: Duration, drain
     let before = Cost::so_far(Some(pid))?;
     let began = drive.clock.now();
     let text = vec![b'.'; options.bytes];
-    let mut plan = Sending { text, until: began + time, drain_at, latencies: Latencies::default() };
+    let mut plan = Sending { text, until: began + time, drain_at, moving: false, latencies: Latencies::default() };
     drive.run(&mut plan)?;
     let elapsed = drive.clock.now() - began;
     let row = plan.latencies.row("sga", senders, elapsed, Cost::since(before, Some(pid))?);

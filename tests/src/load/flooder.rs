@@ -29,6 +29,10 @@ const NICE: i32 = 19;
 /// Datagrams between two looks at the clock.
 const BATCH: u32 = 32;
 
+/// Block1 0/1/6: the first of several, of the largest size.
+const BLOCK_FIRST: u8 = 0x0e;
+const BLOCK_LEN: usize = 1_024;
+
 /// What the flood is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Variant {
@@ -42,8 +46,14 @@ pub(crate) enum Variant {
     Attach,
     /// Messages for random handles, from many sources: each names something that may exist.
     Message,
+    /// GET /register, from many sources: the answer is longer than the question.
+    Get,
+    /// The first block of an upload to /msg that never goes on, from many sources.
+    Block,
     /// A1 with a valid Echo value, from one source.
     Echoed,
+    /// A1 without; the established sessions send each text from another address, which is a stranger's.
+    Moved,
 }
 
 impl Variant {
@@ -54,16 +64,20 @@ impl Variant {
             Self::Junk => "junk",
             Self::Attach => "attach",
             Self::Message => "message",
+            Self::Get => "get",
+            Self::Block => "block",
             Self::Echoed => "echoed",
+            Self::Moved => "moved",
         }
     }
 
     fn path(self) -> (u8, &'static [u8]) {
         match self {
             Self::Register => (2, b"register"),
-            Self::A1 | Self::Echoed | Self::Junk => (2, b"negotiate"),
+            Self::Get => (1, b"register"),
+            Self::A1 | Self::Echoed | Self::Moved | Self::Junk => (2, b"negotiate"),
             Self::Attach => (5, b"msg"),
-            Self::Message => (2, b"msg"),
+            Self::Message | Self::Block => (2, b"msg"),
         }
     }
 }
@@ -92,7 +106,7 @@ fn payload(variant: Variant, rng: &mut ChaCha12Rng) -> Result<Vec<u8>, String> {
         Ok::<_, String>(out)
     };
     match variant {
-        Variant::A1 | Variant::Echoed => encoded(&Sealed(&sealed(rng, &[7; 52])?)),
+        Variant::A1 | Variant::Echoed | Variant::Moved => encoded(&Sealed(&sealed(rng, &[7; 52])?)),
         Variant::Register => encoded(&Register { sealed_key: &sealed(rng, &[7; 42])?, sealed_id: &random::<24>(rng) }),
         Variant::Attach => encoded(&Attach { ticket: random(rng), nonce: random(rng), sealed: &random::<20>(rng) }),
         Variant::Message => encoded(&MessagePost {
@@ -103,6 +117,12 @@ fn payload(variant: Variant, rng: &mut ChaCha12Rng) -> Result<Vec<u8>, String> {
             hop_tag: random(rng),
             salt: None,
         }),
+        Variant::Get => Ok(Vec::new()),
+        Variant::Block => {
+            let mut bytes = vec![0; BLOCK_LEN];
+            rng.fill_bytes(&mut bytes);
+            Ok(bytes)
+        }
         Variant::Junk => {
             let len = rng.next_u32() as usize % 200;
             let mut bytes = vec![0; len];
@@ -120,12 +140,17 @@ fn request(variant: Variant, payload: &[u8], echo: Option<&[u8]>) -> Vec<u8> {
     let (code, path) = variant.path();
     let mut bytes = vec![0x40, code, 0, 0, 0xb0 | path.len() as u8];
     bytes.extend_from_slice(path);
+    if variant == Variant::Block {
+        bytes.extend_from_slice(&[0xd1, (number::BLOCK1 - number::URI_PATH - 13) as u8, BLOCK_FIRST]);
+    }
     if let Some(echo) = echo {
         bytes.extend_from_slice(&[0xd0 | echo.len() as u8, (number::ECHO - number::URI_PATH - 13) as u8]);
         bytes.extend_from_slice(echo);
     }
-    bytes.push(0xff);
-    bytes.extend_from_slice(payload);
+    if !payload.is_empty() {
+        bytes.push(0xff);
+        bytes.extend_from_slice(payload);
+    }
     bytes
 }
 

@@ -28,6 +28,13 @@ pub(crate) struct Asked {
     pub(crate) attach: Option<Vec<u8>>,
 }
 
+fn bind(own: IpAddr, gateway: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddr::new(own, 0))?;
+    socket.connect(gateway)?;
+    Ok(socket)
+}
+
+/// A socket, and what is under way.
 pub(crate) struct Line {
     pub(crate) socket: UdpSocket,
     endpoint: Endpoint<ChaCha12Rng>,
@@ -47,13 +54,24 @@ impl Line {
             }
             ip => ip,
         };
-        let any = SocketAddr::new(own, 0);
-        let socket = UdpSocket::bind(any).map_err(failed)?;
-        socket.connect(gateway).map_err(failed)?;
+        let socket = bind(own, gateway).map_err(failed)?;
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         let endpoint = Endpoint::new(Config::default(), ChaCha12Rng::from_seed(seed), [0; 32]);
         Ok(Self { socket, endpoint, gateway, flight: None })
+    }
+
+    /// From another address, as far as loopback has some, or at least another port. `number`: of all moves.
+    pub(crate) fn move_on(&mut self, number: u32) -> Result<(), String> {
+        let own = match self.gateway.ip() {
+            IpAddr::V4(ip) if ip.is_loopback() => {
+                let [_, b, c, d] = number.to_be_bytes();
+                IpAddr::from([127, 32 | (b & 31), c, d.max(1)])
+            }
+            ip => ip,
+        };
+        self.socket = bind(own, self.gateway).map_err(|error| format!("cannot move to {own}: {error}"))?;
+        Ok(())
     }
 
     pub(crate) fn is_free(&self) -> bool {
