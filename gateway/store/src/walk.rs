@@ -73,18 +73,6 @@ impl Filler<'_> {
     }
 }
 
-pub(crate) fn copy(from: &dyn DiskFile, to: &dyn DiskFile) -> io::Result<()> {
-    let (len, mut offset) = (from.len()?, 0);
-    let mut part = vec![0; 1 << 16];
-    while offset < len {
-        let now = usize::try_from((len - offset).min(part.len() as u64)).unwrap_or(part.len());
-        from.read_at(offset, &mut part[..now])?;
-        to.write_at(offset, &part[..now])?;
-        offset += now as u64;
-    }
-    to.sync()
-}
-
 /// A file of the disk, read from its beginning.
 pub(crate) struct Sequential<'a> {
     file: &'a dyn DiskFile,
