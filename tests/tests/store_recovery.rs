@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
 use sga_gateway_core::{Change, Commit, Found, Key, Want};
 use sga_gateway_store::{Disk, Finding, OpenError, Opened, Options, examine, open};
 use sga_tests::sim::disk::{Fate, SimDisk};
@@ -114,6 +116,17 @@ fn a_cut_or_missing_journal_is_told_wherever_the_recovery_ends() {
 }
 
 #[test]
+fn where_both_journals_are_gone_that_is_told_and_nothing_is_kept() {
+    let left = left_by_a_kill(12);
+    ["journal-0", "journal-1"].into_iter().for_each(|name| left.remove(name).expect("there"));
+    told_whenever_it_ends("both missing", &left.duplicate());
+    let store = opened(&left);
+    let said = store.findings.first().expect("told").to_string();
+    assert!(said.ends_with("(a part of the journal does not open)"), "{said}");
+    assert!(!left.content().keys().any(|name| name.contains("damaged")));
+}
+
+#[test]
 fn damage_in_the_middle_is_told_and_kept_wherever_the_recovery_ends() {
     let left = left_by_a_kill(5);
     left.damage("journal-1", |bytes| bytes[BLOCK + 100] ^= 1);
@@ -199,6 +212,44 @@ fn a_refused_group_does_not_come_back_when_the_journal_has_turned() {
     }
 }
 
+/// Whatever failed syncs and power cuts leave behind the last confirmed group is no damage, and does not count; but for one group that
+/// was refused since, of which nobody knows.
+#[test]
+fn refused_groups_and_power_cuts_are_no_damage() {
+    let mut rng = ChaCha12Rng::seed_from_u64(5);
+    let mut disk = SimDisk::default();
+    let (mut confirmed, mut number, mut refusals) = (Vec::new(), 0, 0);
+    for round in 0..120 {
+        let mut store = opened(&disk);
+        assert_eq!((&*store.findings, store.set_back), (&[][..], false), "round {round}");
+        let mut refused = Vec::new();
+        for _ in 0..rng.next_u32() % 12 {
+            number += 1;
+            if rng.next_u32().is_multiple_of(4) {
+                disk.fail_at(disk.syncs() + 1);
+            }
+            if store.writer.apply(&group(number, 1 + rng.next_u32() as usize % 4)).is_ok() {
+                confirmed.push(number);
+                refused.clear();
+            } else {
+                refused.push(number);
+                refusals += 1;
+            }
+        }
+        assert_eq!(devices(&store), confirmed, "round {round}");
+        let fate = [Fate::Dropped, Fate::Kept, Fate::Torn(round)][rng.next_u32() as usize % 3];
+        disk = disk.after_power_cut(fate);
+        drop(store);
+        let found = devices(&opened(&disk.duplicate()));
+        if found != confirmed {
+            let more = refused.iter().find(|number| found.last() == Some(number)).expect("refused since");
+            confirmed.push(*more);
+            assert_eq!(found, confirmed, "round {round}, {fate:?}");
+        }
+    }
+    assert!(refusals > 50 && confirmed.len() > 200, "{refusals} refused, {} confirmed", confirmed.len());
+}
+
 /// The reserve is there for what must go on; a damaged store must.
 #[test]
 fn a_damaged_store_starts_on_a_full_disk_with_what_was_put_by() {
@@ -244,6 +295,8 @@ fn without_any_room_a_damaged_store_is_left_as_it_is_and_the_error_says_what_to_
             };
             assert!(before.iter().all(|(name, bytes)| kept(name, bytes)), "{damage}");
             assert!(!now.keys().any(|name| name.ends_with(".new")), "{damage}: nothing half made takes the room");
+            let asides = now.keys().filter(|name| name.starts_with("journal-0.damaged-")).count();
+            assert!(asides <= 1, "{damage}: kept {asides} times");
         }
         left.leave(None);
         let store = opened(&left);

@@ -64,6 +64,8 @@ impl From<Gap> for Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Journals that were taken away leave nothing to keep.
+            Self::SetAside { why, files } if files.is_empty() => write!(f, "the store is damaged ({why})"),
             Self::SetAside { why, files } => {
                 write!(f, "the store is damaged ({why}); it is kept as {}", files.join(", "))
             }

@@ -8,12 +8,12 @@ use crate::backup::Backups;
 use crate::disk::Disk;
 use crate::engine::{Layers, Reader, Shared, Writer};
 use crate::findings::{Finding, OpenError};
-use crate::journal::{self, Journal, NAMES, Position};
+use crate::journal::{self, Journal, Position};
 use crate::layer::Layer;
 use crate::limits::{BATCH_RECORDS, CACHE_BYTES, CHECK_BYTES, ITEM_BYTES_MAX, RESERVE_BYTES, SEGMENT_BYTES};
 use crate::recovery::{Opening, SNAPSHOT, SUSPECT, TABLES, unfit};
 use crate::reserve::{self, Reserve};
-use crate::scan::{Left, Scan, scan};
+use crate::scan::{Left, Scan, scan, written};
 use crate::seal::Sealer;
 use crate::tables::{SetBack, Tables, guarded};
 
@@ -131,12 +131,12 @@ fn open_once(
     let mut opening = Opening { disk: disk.as_ref(), options, findings };
     let tables = opening.tables(&mut sealer)?;
     let scans = scan(disk.as_ref(), options.segment_bytes, &sealer)?;
-    let (unfit, written) = (unfit(&scans), scans.each_ref().map(|scan| (!scan.blank).then_some(scan.epoch())));
+    let (unfit, epochs) = (unfit(&scans), scans.each_ref().map(|scan| (!scan.blank).then_some(scan.epoch())));
     let (layers, at) = opening.replay(&tables, scans, &mut sealer)?;
     // From here on the mark is on the medium, if there is anything to tell. What was set aside is the same file under another name,
     // and is not to be written over.
     let set_back = tables.is_set_back();
-    let old = |at: usize| set_back && written[at].is_some_and(|epoch| epoch <= tables.epoch());
+    let old = |at: usize| set_back && epochs[at].is_some_and(|epoch| epoch <= tables.epoch());
     journal::make_anew(disk.as_ref(), options.segment_bytes, [unfit[0] || old(0), unfit[1] || old(1)])?;
     let journal = Journal::open(disk.as_ref(), options.segment_bytes, at)?;
     let reserve = Reserve::open(disk.as_ref(), options.reserve_bytes)?;
@@ -188,6 +188,7 @@ impl Opening<'_> {
         scans: [Scan; 2],
         sealer: &mut Sealer,
     ) -> Result<(Layers, Position), OpenError> {
+        let names = written(&scans);
         let left = Left::new(scans, tables.epoch());
         let position = left.position();
         if left.gaps.is_empty() {
@@ -202,7 +203,7 @@ impl Opening<'_> {
             }
             return Ok((layers, position));
         }
-        let aside = self.asides(&NAMES, "damaged")?;
+        let aside = self.asides(&names, "damaged")?;
         self.keep(&aside)?;
         // Into the tables at once, together with the mark that says so.
         let mut layer = Layer::default();

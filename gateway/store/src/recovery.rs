@@ -12,14 +12,14 @@ use crate::backup::{self, as_store_error};
 use crate::codec::{decode_item, item_of};
 use crate::disk::Disk;
 use crate::findings::{Finding, OpenError};
-use crate::journal::{self, NAMES};
+use crate::journal;
 use crate::layer::Layer;
 use crate::open::Options;
-use crate::scan::{Left, Scan, scan};
+use crate::scan::{Left, Scan, scan, written};
 use crate::seal::Sealer;
 use crate::tables::{FORMAT, FORMAT_1, SetBack, Tables, Unopened, disk_error, guarded};
 use crate::view::name;
-use crate::walk::{Filler, Sequential, each_record, unreadable};
+use crate::walk::{Filler, Sequential, each_record, same, unreadable};
 
 /// The tables' file.
 pub(crate) const TABLES: &str = "store.redb";
@@ -130,20 +130,31 @@ impl Opening<'_> {
         Ok(std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(base))
     }
 
-    /// Names under which those of these files that are there can be kept.
+    /// Names under which those of these files that are there can be kept, or are, since a start that came to no end: one that is tried
+    /// again and again is not to leave names without end.
     pub(crate) fn asides(&self, names: &[&'static str], what: &str) -> io::Result<Vec<(&'static str, String)>> {
+        let taken = self.disk.list()?;
         let mut asides = Vec::new();
         for name in names {
-            if self.disk.open(name)?.is_some() {
-                asides.push((*name, self.aside(name, what)?));
+            let Some(file) = self.disk.open(name)? else { continue };
+            let mut kept = None;
+            for other in taken.iter().filter(|other| other.starts_with(&format!("{name}.{what}-"))) {
+                if let Some(known) = self.disk.open(other)?
+                    && same(file.as_ref(), known.as_ref())?
+                {
+                    kept = Some(other.clone());
+                }
             }
+            let kept = kept.map_or_else(|| self.aside(name, what), Ok)?;
+            asides.push((*name, kept));
         }
         Ok(asides)
     }
 
     /// Gives files a second name, which takes no room. Something else has to take the first before anybody writes to it.
     pub(crate) fn keep(&self, aside: &[(&str, String)]) -> io::Result<()> {
-        for (name, kept) in aside {
+        let taken = self.disk.list()?;
+        for (name, kept) in aside.iter().filter(|(_, kept)| !taken.contains(kept)) {
             self.disk.link(name, kept)?;
         }
         if aside.is_empty() { Ok(()) } else { self.disk.sync_names() }
@@ -155,7 +166,7 @@ impl Opening<'_> {
         let journals = scan(self.disk, self.options.segment_bytes, sealer)?;
         let unfit = unfit(&journals);
         let passed = passed(&journals);
-        let aside = self.asides(&[TABLES, NAMES[0], NAMES[1]], "damaged")?;
+        let aside = self.asides(&[&[TABLES][..], &written(&journals)].concat(), "damaged")?;
         let files = aside.iter().map(|(_, kept)| kept.clone()).collect();
         let (tables, found) = match self.take_snapshot(sealer, passed, &aside)? {
             Some(replaced) => replaced,

@@ -5,10 +5,10 @@ use sga_gateway_core::StoreError;
 use crate::backup::{self, as_store_error};
 use crate::disk::{Disk, DiskFile};
 use crate::findings::OpenError;
-use crate::journal::{self, NAMES};
+use crate::journal;
 use crate::open::Options;
 use crate::recovery::{self, Opening, TABLES};
-use crate::scan::scan;
+use crate::scan::{scan, written};
 use crate::seal::Sealer;
 use crate::tables::{SetBack, disk_error};
 use crate::walk::Sequential;
@@ -35,7 +35,7 @@ pub fn restore(
     let journals = scan(disk, options.segment_bytes, &sealer)?;
     let (passed, unfit) = (recovery::passed(&journals), recovery::unfit(&journals));
     // What the journals hold on top of the tables goes with them.
-    let aside = opening.asides(&[TABLES, NAMES[0], NAMES[1]], "before-restore")?;
+    let aside = opening.asides(&[&[TABLES][..], &written(&journals)].concat(), "before-restore")?;
     let kept = aside.iter().find(|(name, _)| *name == TABLES).map(|(_, kept)| kept.clone());
     if kept.is_none() {
         journal::make_missing(disk, options.segment_bytes)?;

@@ -146,6 +146,12 @@ pub(crate) fn scan(disk: &dyn Disk, len: u64, sealer: &Sealer) -> io::Result<[Sc
     Ok([one(0)?, one(1)?])
 }
 
+/// The names of those files that are to be kept where something is missing: not of one that nothing was ever written to, since that is
+/// not made anew; but where its end is gone, nobody knows.
+pub(crate) fn written(scans: &[Scan; 2]) -> Vec<&'static str> {
+    NAMES.into_iter().zip(scans).filter(|(_, scan)| !scan.blank || scan.short).map(|(name, _)| name).collect()
+}
+
 fn is_blank(file: &dyn DiskFile, len: u64) -> io::Result<bool> {
     let mut part = vec![0; 1 << 16];
     let mut offset = 0;

@@ -73,6 +73,25 @@ impl Filler<'_> {
     }
 }
 
+/// Whether two files hold the same.
+pub(crate) fn same(one: &dyn DiskFile, other: &dyn DiskFile) -> io::Result<bool> {
+    let (len, mut offset) = (one.len()?, 0);
+    let mut parts = [vec![0; 1 << 16], vec![0; 1 << 16]];
+    if other.len()? != len {
+        return Ok(false);
+    }
+    while offset < len {
+        let now = usize::try_from((len - offset).min(1 << 16)).unwrap_or(0);
+        one.read_at(offset, &mut parts[0][..now])?;
+        other.read_at(offset, &mut parts[1][..now])?;
+        if parts[0][..now] != parts[1][..now] {
+            return Ok(false);
+        }
+        offset += now as u64;
+    }
+    Ok(true)
+}
+
 /// A file of the disk, read from its beginning.
 pub(crate) struct Sequential<'a> {
     file: &'a dyn DiskFile,
