@@ -158,7 +158,11 @@ impl Disk for Folder {
         match fs::hard_link(&from, &to) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
             // A file system without links.
-            Err(_) => fs::copy(from, &to).and_then(|_| File::open(to)).and_then(|file| file.sync_all()),
+            Err(_) => {
+                let copied = fs::copy(from, &to).and_then(|_| File::open(&to)).and_then(|file| file.sync_all());
+                // Half of it would take the room that something else needs.
+                copied.inspect_err(|_| drop(fs::remove_file(&to)))
+            }
             Ok(()) => Ok(()),
         }
     }

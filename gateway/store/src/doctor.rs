@@ -7,10 +7,11 @@ use sga_gateway_core::{Key, StoreError};
 
 use crate::backup::{self, Contents};
 use crate::disk::Disk;
-use crate::findings::OpenError;
-use crate::journal::{self, NAMES};
+use crate::findings::{Finding, OpenError};
+use crate::journal::NAMES;
 use crate::open::Options;
 use crate::recovery::{SNAPSHOT, SUSPECT, TABLES};
+use crate::scan::{Left, Scan, scan};
 use crate::seal::Sealer;
 use crate::tables::{FORMAT, Tables, Unopened, disk_error};
 use crate::view::name;
@@ -96,23 +97,18 @@ pub fn examine(disk: &dyn Disk, at_rest_key: &[u8; 32], options: &Options) -> Re
             Err(Unopened::Disk(error)) => return Err(error),
         },
     }
-    for name in NAMES {
-        let Some(file) = disk.open(name).map_err(failed)? else {
+    let scans = scan(disk, options.segment_bytes, &sealer).map_err(failed)?;
+    for (name, scan) in NAMES.iter().zip(&scans) {
+        if scan.missing {
             found.wrong.push(format!("{name} is missing"));
-            continue;
-        };
-        let len = file.len().map_err(failed)?;
-        let scan = journal::read(file.as_ref(), len, &sealer).map_err(failed)?;
-        if len < options.segment_bytes {
+        } else if scan.short {
             found.wrong.push(format!("{name} is shorter than it was made"));
         }
-        if scan.epoch > done {
-            found.groups += scan.groups.len() as u64;
-            let gap =
-                |gap: &journal::Gap| format!("{name}: {} groups of commits from group {} on", gap.groups, gap.from);
-            found.wrong.extend(scan.gaps.iter().map(gap));
-        }
     }
+    // The same judgement as a start's.
+    let left = Left::new(scans, done);
+    found.groups = left.scans.iter().map(Scan::groups).sum();
+    found.wrong.extend(left.gaps.into_iter().map(|gap| Finding::from(gap).to_string()));
     let mut names = disk.list().map_err(failed)?;
     names.sort();
     if names.iter().any(|name| name == SUSPECT) {

@@ -265,7 +265,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreError::Full`] if the disk is; [`StoreError::Failed`] with the reason otherwise. Nothing of the group has happened,
-    /// and the next one may be tried.
+    /// and the next one may be tried. Only a crash before the next one is durable may find it: nobody knows what a failed sync leaves.
     pub fn apply(&mut self, group: &[Commit]) -> Result<(), StoreError> {
         let edits: Vec<Edit> = group.iter().flat_map(|commit| &commit.changes).map(Edit::from).collect();
         if edits.is_empty() {
@@ -312,7 +312,7 @@ impl Writer {
         let layer = Arc::new(core::mem::take(&mut layers.active));
         layers.frozen = Some((layer, self.journal.epoch()));
         drop(layers);
-        self.journal.turn_to(self.journal.epoch() + 1);
+        self.journal.turn();
         let _work = self.shared.work();
         self.shared.changed.notify_all();
     }

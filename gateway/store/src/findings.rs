@@ -6,6 +6,7 @@ use std::io;
 use sga_gateway_core::StoreError;
 
 use crate::recovery::TABLES;
+use crate::scan::Gap;
 use crate::tables::disk_error;
 
 /// Something that an operator should know about this start.
@@ -54,9 +55,17 @@ pub enum Finding {
     },
 }
 
+impl From<Gap> for Finding {
+    fn from(Gap { epoch, from, groups }: Gap) -> Self {
+        Self::JournalGap { epoch, from, groups }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Journals that were taken away leave nothing to keep.
+            Self::SetAside { why, files } if files.is_empty() => write!(f, "the store is damaged ({why})"),
             Self::SetAside { why, files } => {
                 write!(f, "the store is damaged ({why}); it is kept as {}", files.join(", "))
             }
@@ -98,6 +107,11 @@ pub enum OpenError {
     Format(String),
     /// Under another key than the one it was opened with.
     Key,
+    /// The disk is full, and what takes a damaged store's place needs room.
+    NoRoom {
+        /// How much is enough.
+        bytes: u64,
+    },
     /// The disk.
     Disk(StoreError),
 }
@@ -112,6 +126,11 @@ impl fmt::Display for OpenError {
                 f,
                 "{TABLES} was written under another gateway.key: put that key back, or move {TABLES} and journal-* out of the \
                  folder to begin anew"
+            ),
+            Self::NoRoom { bytes } => write!(
+                f,
+                "the disk is full, and this start has to write: free {} MiB on it and start again; until then everything stays as it is",
+                bytes.div_ceil(1 << 20)
             ),
             Self::Disk(error) => write!(f, "{error}"),
         }

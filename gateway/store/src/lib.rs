@@ -21,6 +21,7 @@ mod open;
 mod recovery;
 mod reserve;
 mod restore;
+mod scan;
 mod seal;
 mod tables;
 mod view;

@@ -12,13 +12,14 @@ use crate::backup::{self, as_store_error};
 use crate::codec::{decode_item, item_of};
 use crate::disk::Disk;
 use crate::findings::{Finding, OpenError};
-use crate::journal::{Journal, NAMES, Scan};
+use crate::journal;
 use crate::layer::Layer;
 use crate::open::Options;
+use crate::scan::{Left, Scan, scan, written};
 use crate::seal::Sealer;
 use crate::tables::{FORMAT, FORMAT_1, SetBack, Tables, Unopened, disk_error, guarded};
 use crate::view::name;
-use crate::walk::{Filler, Sequential, each_record, unreadable};
+use crate::walk::{Filler, Sequential, each_record, same, unreadable};
 
 /// The tables' file.
 pub(crate) const TABLES: &str = "store.redb";
@@ -30,7 +31,7 @@ pub const SNAPSHOT: (&str, &str) = ("snapshot-", ".sga");
 pub(crate) struct Opening<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) options: &'a Options,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: &'a mut Vec<Finding>,
 }
 
 impl Opening<'_> {
@@ -38,8 +39,8 @@ impl Opening<'_> {
         let names = self.disk.list()?;
         let has = |name: &str| names.iter().any(|found| found == name);
         let Some(file) = self.disk.open(TABLES)? else {
-            if NAMES.iter().any(|name| has(name)) {
-                // A journal without tables: they were taken away.
+            if scan(self.disk, self.options.segment_bytes, sealer)?.iter().any(|scan| !scan.blank) {
+                // A journal that was written to, without tables: they were taken away.
                 return self.replace(&format!("{TABLES} is missing"), sealer);
             }
             return self.fresh(sealer);
@@ -81,24 +82,35 @@ impl Opening<'_> {
     }
 
     fn fresh(&self, sealer: &mut Sealer) -> Result<Tables, OpenError> {
-        self.build(sealer, 0, SetBack::Keep, |_| Ok(()))
+        journal::make_missing(self.disk, self.options.segment_bytes)?;
+        self.build(sealer, 0, SetBack::Keep, &[], |_| Ok(()))
     }
 
-    /// Makes tables beside those that are there, gives them the store's name, and opens them.
+    /// Makes tables beside those that are there, keeps some files under other names as well, gives the new ones the store's name, and
+    /// opens them.
     pub(crate) fn build(
         &self,
         sealer: &mut Sealer,
         epoch: u64,
         mark: SetBack,
+        aside: &[(&str, String)],
         fill: impl FnOnce(&mut Filler<'_>) -> Result<(), StoreError>,
     ) -> Result<Tables, OpenError> {
         let new = format!("{TABLES}.new");
-        let tables = Tables::create(self.disk.create(&new)?, self.options.cache_bytes, epoch)?;
-        let mut filler = Filler { tables: &tables, sealer, layer: Layer::default(), records: 0 };
-        fill(&mut filler)?;
-        filler.flush()?;
-        tables.take_in(&Layer::default(), epoch, mark, filler.sealer)?;
-        drop(tables);
+        let file = self.disk.create(&new)?;
+        let made = (|| {
+            let tables = Tables::create(file, self.options.cache_bytes, epoch)?;
+            let mut filler = Filler { tables: &tables, sealer, layer: Layer::default(), records: 0 };
+            fill(&mut filler)?;
+            filler.flush()?;
+            tables.take_in(&Layer::default(), epoch, mark, filler.sealer)
+        })();
+        if let Err(error) = made {
+            // Half of it would take the room that something else needs.
+            let _ = self.disk.remove(&new);
+            return Err(error.into());
+        }
+        self.keep(aside)?;
         self.disk.rename(&new, TABLES)?;
         self.disk.sync_names()?;
         let file = self.disk.open(TABLES)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
@@ -118,26 +130,52 @@ impl Opening<'_> {
         Ok(std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(base))
     }
 
+    /// Names under which those of these files that are there can be kept, or are, since a start that came to no end: one that is tried
+    /// again and again is not to leave names without end.
+    pub(crate) fn asides(&self, names: &[&'static str], what: &str) -> io::Result<Vec<(&'static str, String)>> {
+        let taken = self.disk.list()?;
+        let mut asides = Vec::new();
+        for name in names {
+            let Some(file) = self.disk.open(name)? else { continue };
+            let mut kept = None;
+            for other in taken.iter().filter(|other| other.starts_with(&format!("{name}.{what}-"))) {
+                if let Some(known) = self.disk.open(other)?
+                    && same(file.as_ref(), known.as_ref())?
+                {
+                    kept = Some(other.clone());
+                }
+            }
+            let kept = kept.map_or_else(|| self.aside(name, what), Ok)?;
+            asides.push((*name, kept));
+        }
+        Ok(asides)
+    }
+
+    /// Gives files a second name, which takes no room. Something else has to take the first before anybody writes to it.
+    pub(crate) fn keep(&self, aside: &[(&str, String)]) -> io::Result<()> {
+        let taken = self.disk.list()?;
+        for (name, kept) in aside.iter().filter(|(_, kept)| !taken.contains(kept)) {
+            self.disk.link(name, kept)?;
+        }
+        if aside.is_empty() { Ok(()) } else { self.disk.sync_names() }
+    }
+
     /// Sets the store aside and puts the best that can be had in its place.
     fn replace(&mut self, why: &str, sealer: &mut Sealer) -> Result<Tables, OpenError> {
         log::error!("the store is damaged ({why}); looking for what can be had");
-        let mut files = Vec::new();
-        let journals = self.journal_epochs(sealer)?;
+        let journals = scan(self.disk, self.options.segment_bytes, sealer)?;
+        let unfit = unfit(&journals);
         let passed = passed(&journals);
-        let kept = self.aside(TABLES, "damaged")?;
-        if self.disk.open(TABLES)?.is_some() {
-            self.disk.link(TABLES, &kept)?;
-            files.push(kept.clone());
-        }
-        for name in NAMES {
-            self.keep_copy(name, &mut files)?;
-        }
-        self.disk.sync_names()?;
-        self.findings.push(Finding::SetAside { why: why.to_owned(), files });
-        let tables = match self.newest_snapshot(sealer, passed)? {
-            Some(tables) => tables,
-            None => self.salvage(&kept, journals, passed, sealer)?,
+        let aside = self.asides(&[&[TABLES][..], &written(&journals)].concat(), "damaged")?;
+        let files = aside.iter().map(|(_, kept)| kept.clone()).collect();
+        let (tables, found) = match self.take_snapshot(sealer, passed, &aside)? {
+            Some(replaced) => replaced,
+            None => self.salvage(&aside, journals, passed, sealer)?,
         };
+        self.findings.push(Finding::SetAside { why: why.to_owned(), files });
+        self.findings.extend(found);
+        // The mark is in the new tables: what these files have lost is told.
+        journal::make_anew(self.disk, self.options.segment_bytes, unfit)?;
         if self.disk.list()?.iter().any(|name| name == SUSPECT) {
             self.disk.remove(SUSPECT)?;
             self.disk.sync_names()?;
@@ -145,11 +183,12 @@ impl Opening<'_> {
         Ok(tables)
     }
 
-    pub(crate) fn journal_epochs(&self, sealer: &Sealer) -> Result<[Scan; 2], OpenError> {
-        Ok(Journal::open(self.disk, self.options.segment_bytes, sealer)?.1)
-    }
-
-    fn newest_snapshot(&mut self, sealer: &mut Sealer, passed: u64) -> Result<Option<Tables>, OpenError> {
+    fn take_snapshot(
+        &self,
+        sealer: &mut Sealer,
+        passed: u64,
+        aside: &[(&str, String)],
+    ) -> Result<Option<Replaced>, OpenError> {
         let mut names: Vec<String> = self.disk.list()?;
         names.retain(|name| name.starts_with(SNAPSHOT.0) && name.ends_with(SNAPSHOT.1));
         // Dates of the same length sort by their digits.
@@ -165,34 +204,33 @@ impl Opening<'_> {
                     continue;
                 }
             };
-            let tables = self.build(sealer, passed, SetBack::Mark, |filler| {
+            let tables = self.build(sealer, passed, SetBack::Mark, aside, |filler| {
                 let mut from = Sequential::new(file.as_ref()).map_err(|error| disk_error(&error))?;
                 backup::read(&mut from, &reader, |key, value| filler.put(key, value)).map_err(as_store_error)?;
                 Ok(())
             })?;
-            self.findings.push(Finding::FromSnapshot { file: name, records: contents.records });
-            return Ok(Some(tables));
+            return Ok(Some((tables, vec![Finding::FromSnapshot { file: name, records: contents.records }])));
         }
         Ok(None)
     }
 
     /// Takes over every record that opens, and what the journals have on top of them.
     fn salvage(
-        &mut self,
-        kept: &str,
+        &self,
+        aside: &[(&str, String)],
         journals: [Scan; 2],
         passed: u64,
         sealer: &mut Sealer,
-    ) -> Result<Tables, OpenError> {
-        let old = match self.disk.open(kept)? {
+    ) -> Result<Replaced, OpenError> {
+        let old = match self.disk.open(TABLES)? {
             Some(file) => Tables::look(file, self.options.cache_bytes, false, FORMAT).ok(),
             None => None,
         };
-        let epoch = old.as_ref().map_or(0, Tables::epoch);
+        let left = Left::new(journals, old.as_ref().map_or(0, Tables::epoch));
         let opener = sealer.split();
         let (mut lost, mut lost_count, mut cut) = (Vec::new(), 0, old.is_none());
         let (mut records, mut groups) = (0, 0);
-        let tables = self.build(sealer, passed, SetBack::Mark, |filler| {
+        let tables = self.build(sealer, passed, SetBack::Mark, aside, |filler| {
             if let Some(reading) = old.as_ref().and_then(|old| guarded(|| old.read().ok()).ok().flatten()) {
                 cut = !each_record(&reading, |key, sealed| match opener.open(key, sealed) {
                     Ok(value) => filler.put(key, value),
@@ -206,32 +244,28 @@ impl Opening<'_> {
                 })?;
             }
             filler.flush()?;
-            let mut journals = journals;
-            journals.sort_by_key(|scan| scan.epoch);
-            for scan in journals {
-                if scan.epoch > epoch {
-                    groups += scan.groups.len();
-                    scan.groups.into_iter().flatten().for_each(|edit| filler.layer.apply(edit));
-                    filler.flush()?;
-                }
+            for scan in left.scans {
+                groups += scan.groups();
+                scan.into_edits().for_each(|edit| filler.layer.apply(edit));
+                filler.flush()?;
             }
             records = filler.records;
             Ok(())
         })?;
-        self.findings.push(if records == 0 && groups == 0 {
+        let salvaged = if records == 0 && groups == 0 {
             Finding::Empty
         } else {
             Finding::Salvaged { records, lost, lost_count, cut }
-        });
-        Ok(tables)
+        };
+        // A file that is cut or gone is one of those that were set aside.
+        let gaps = left.gaps.into_iter().filter(|gap| gap.groups > 0).map(Finding::from);
+        Ok((tables, std::iter::once(salvaged).chain(gaps).collect()))
     }
 
     /// From the first format: no journal, some values not sealed.
     fn migrate(&mut self, sealer: &mut Sealer) -> Result<Tables, OpenError> {
         let kept = self.aside(TABLES, "format-1")?;
-        self.disk.link(TABLES, &kept)?;
-        self.disk.sync_names()?;
-        let file = self.disk.open(&kept)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let file = self.disk.open(TABLES)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         let opener = sealer.split();
         let old = match Tables::look(file, self.options.cache_bytes, false, FORMAT_1) {
             Ok(old) => old,
@@ -250,7 +284,9 @@ impl Opening<'_> {
             damaged = Some("a part of the file".to_owned());
         }
         let mark = if damaged.is_some() { SetBack::Mark } else { SetBack::Keep };
-        let tables = self.build(sealer, 0, mark, |filler| {
+        journal::make_missing(self.disk, self.options.segment_bytes)?;
+        let aside = [(TABLES, kept.clone())];
+        let tables = self.build(sealer, 0, mark, &aside, |filler| {
             each_record(&reading, |key, value| {
                 from_format_1(&opener, key, value).map_or(Ok(()), |value| filler.put(key, value))
             })?;
@@ -268,8 +304,16 @@ impl Opening<'_> {
 /// Journals under an epoch that new tables have behind them are not applied to them: all that are there, and the one behind them, of
 /// which nothing may be readable.
 pub(crate) fn passed(journals: &[Scan]) -> u64 {
-    journals.iter().map(|scan| scan.epoch).max().unwrap_or(0) + 1
+    journals.iter().map(Scan::epoch).max().unwrap_or(0) + 1
 }
+
+/// Journals that are to be made anew once their loss is marked.
+pub(crate) fn unfit(journals: &[Scan; 2]) -> [bool; 2] {
+    journals.each_ref().map(|scan| scan.missing || scan.short)
+}
+
+/// Tables that took the place of damaged ones, and what there is to tell of them.
+type Replaced = (Tables, Vec<Finding>);
 
 /// A value of the first format, opened.
 fn from_format_1(opener: &Sealer, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {

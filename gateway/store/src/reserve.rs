@@ -10,6 +10,16 @@ use crate::journal;
 const NAME: &str = "reserve";
 const NEW: &str = "reserve.new";
 
+/// Gives the space to a start; false if there is none.
+pub(crate) fn spend(disk: &dyn Disk) -> io::Result<bool> {
+    if disk.open(NAME)?.is_none() {
+        return Ok(false);
+    }
+    disk.remove(NAME)?;
+    disk.sync_names()?;
+    Ok(true)
+}
+
 /// The file, and whether it is given up.
 #[derive(Debug)]
 pub(crate) struct Reserve {

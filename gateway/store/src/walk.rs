@@ -73,16 +73,23 @@ impl Filler<'_> {
     }
 }
 
-pub(crate) fn copy(from: &dyn DiskFile, to: &dyn DiskFile) -> io::Result<()> {
-    let (len, mut offset) = (from.len()?, 0);
-    let mut part = vec![0; 1 << 16];
+/// Whether two files hold the same.
+pub(crate) fn same(one: &dyn DiskFile, other: &dyn DiskFile) -> io::Result<bool> {
+    let (len, mut offset) = (one.len()?, 0);
+    let mut parts = [vec![0; 1 << 16], vec![0; 1 << 16]];
+    if other.len()? != len {
+        return Ok(false);
+    }
     while offset < len {
-        let now = usize::try_from((len - offset).min(part.len() as u64)).unwrap_or(part.len());
-        from.read_at(offset, &mut part[..now])?;
-        to.write_at(offset, &part[..now])?;
+        let now = usize::try_from((len - offset).min(1 << 16)).unwrap_or(0);
+        one.read_at(offset, &mut parts[0][..now])?;
+        other.read_at(offset, &mut parts[1][..now])?;
+        if parts[0][..now] != parts[1][..now] {
+            return Ok(false);
+        }
         offset += now as u64;
     }
-    to.sync()
+    Ok(true)
 }
 
 /// A file of the disk, read from its beginning.

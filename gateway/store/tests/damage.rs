@@ -10,7 +10,7 @@ use common::{append, commit, get, is_damage, item, items, names, open, options, 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use sga_gateway_core::{Change, Key, StoredItem};
-use sga_gateway_store::{Finding, Folder, examine};
+use sga_gateway_store::{Finding, Folder, Options, examine};
 
 const MAILBOXES: u32 = 5;
 const NUMBERS: u32 = 60;
@@ -173,6 +173,31 @@ fn the_newest_whole_snapshot_takes_the_place_of_a_damaged_store() {
     (0..4).for_each(|_| store.writer.apply(&filler).expect("durable"));
     drop(store);
     assert!(!open(folder.path()).set_back);
+}
+
+/// Every gateway asks for it first, also where tables are too long to be read through at each start.
+#[test]
+fn a_record_that_every_start_needs_is_found_damaged_by_the_start_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    store.writer.apply(&[commit(vec![put(Key::Meta, b"m"), put(Key::Device(7), b"d")])]).expect("durable");
+    let filler: Vec<_> = (0..150).map(|n| commit(vec![put(Key::Device(100 + n), &[0; 300])])).collect();
+    (0..4).for_each(|_| store.writer.apply(&filler).expect("durable"));
+    drop(store);
+    let database = redb::Database::open(folder.path().join("store.redb")).expect("opens");
+    let transaction = database.begin_write().expect("begins");
+    {
+        let table: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("records");
+        let mut table = transaction.open_table(table).expect("a table");
+        table.insert(Key::Meta.to_bytes().as_slice(), &[0; 60][..]).expect("put").expect("was in the tables");
+    }
+    transaction.commit().expect("committed");
+    drop(database);
+    let unread = Options { check_bytes: 0, ..options() };
+    let store = common::try_open(folder.path(), &unread).expect("one start is enough");
+    assert!(store.set_back && store.findings.iter().any(is_damage), "{:?}", store.findings);
+    assert_eq!(get(&store.reader, Key::Meta), None);
+    assert_eq!((get(&store.reader, Key::Device(7)), store.highest_device), (Some(b"d".to_vec()), Some(249)));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A disk that forgets: what was written and not synced is lost, kept or torn when the power goes.
 
-use std::collections::BTreeMap;
+mod content;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,11 +10,10 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use sga_gateway_store::{Disk, DiskFile};
 
+use self::content::{Content, Write, put, tear};
+
 /// No file is longer: a damaged store may ask for anything.
 const LEN_MAX: usize = 64 << 20;
-
-/// What a medium writes whole or not at all.
-const SECTOR: usize = 512;
 
 /// What becomes of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,20 +42,24 @@ struct State {
     /// Bytes read and written.
     work: u64,
     stop_at: Option<u64>,
+    fail_at: Option<u64>,
+    /// Bytes that all files together may have.
+    space: Option<usize>,
     dead: bool,
 }
 
-#[derive(Debug, Default)]
-struct Content {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    unsynced: Vec<Write>,
-}
+impl State {
+    fn used(&self) -> usize {
+        let ids: BTreeSet<u64> = self.names.values().copied().collect();
+        ids.iter().map(|id| self.files[id].now.len()).sum()
+    }
 
-#[derive(Debug)]
-enum Write {
-    Bytes { offset: usize, data: Vec<u8> },
-    Length(usize),
+    /// Whether a file may be so long.
+    fn check_space(&self, id: u64, len: usize) -> io::Result<()> {
+        let grows = len.saturating_sub(self.files.get(&id).map_or(0, |content| content.now.len()));
+        let fits = self.space.is_none_or(|space| grows == 0 || self.used() + grows <= space);
+        if fits { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -72,13 +77,6 @@ fn apply(names: &mut BTreeMap<String, u64>, change: &NameChange) {
             names.remove(name);
         }
     }
-}
-
-fn put(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    if bytes.len() < offset + data.len() {
-        bytes.resize(offset + data.len(), 0);
-    }
-    bytes[offset..offset + data.len()].copy_from_slice(data);
 }
 
 fn gone() -> io::Error {
@@ -114,6 +112,17 @@ impl SimDisk {
     /// The power goes at the sync of this number, from 1: it does not take place, and nothing works from then on.
     pub fn stop_at(&self, sync: u64) {
         self.state().stop_at = Some(sync);
+    }
+
+    /// The sync of this number, from 1, fails: nobody knows what of it is on the medium. All goes on after it.
+    pub fn fail_at(&self, sync: u64) {
+        self.state().fail_at = Some(sync);
+    }
+
+    /// There is room for so many bytes more; `None`: for any number.
+    pub fn leave(&self, bytes: Option<usize>) {
+        let mut state = self.state();
+        state.space = bytes.map(|bytes| state.used() + bytes);
     }
 
     /// Whether the power is off.
@@ -192,6 +201,9 @@ impl SimDisk {
             state.dead = true;
             return Err(gone());
         }
+        if state.fail_at == Some(state.syncs) {
+            return Err(io::Error::other("the medium did not answer"));
+        }
         Ok(())
     }
 
@@ -204,17 +216,6 @@ impl SimDisk {
 
     fn id(&self, name: &str) -> io::Result<u64> {
         self.alive()?.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-fn tear(bytes: &mut Vec<u8>, offset: usize, data: &[u8], lives: &mut impl FnMut() -> bool) {
-    let mut at = 0;
-    while at < data.len() {
-        let part = (SECTOR - (offset + at) % SECTOR).min(data.len() - at);
-        if lives() {
-            put(bytes, offset + at, &data[at..at + part]);
-        }
-        at += part;
     }
 }
 
@@ -260,7 +261,8 @@ impl Disk for SimDisk {
     }
 
     fn available(&self) -> io::Result<u64> {
-        self.alive().map(|_| u64::MAX)
+        let state = self.alive()?;
+        Ok(state.space.map_or(u64::MAX, |space| space.saturating_sub(state.used()) as u64))
     }
 
     fn sync_names(&self) -> io::Result<()> {
@@ -292,6 +294,7 @@ impl DiskFile for SimFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).ok().filter(|len| *len <= LEN_MAX).ok_or(io::ErrorKind::StorageFull)?;
+        self.disk.alive()?.check_space(self.id, len)?;
         self.with(|content| {
             content.now.resize(len, 0);
             content.unsynced.push(Write::Length(len));
@@ -313,6 +316,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).ok().filter(|at| *at <= LEN_MAX).ok_or(io::ErrorKind::StorageFull)?;
+        self.disk.alive()?.check_space(self.id, offset + data.len())?;
         self.with(|content| {
             put(&mut content.now, offset, data);
             content.unsynced.push(Write::Bytes { offset, data: data.to_vec() });

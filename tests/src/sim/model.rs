@@ -1,6 +1,6 @@
 //! What a store should hold, kept as simply as can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sga_gateway_core::{Change, Found, Key, StoreError, StoredItem, Want};
 use sga_gateway_store::Reader;
@@ -48,6 +48,16 @@ impl Model {
                 self.items.retain(|(owner, number), _| owner != mailbox || number > up_to);
             }
         }
+    }
+
+    /// What one has and the other does not, by key.
+    #[must_use]
+    pub fn differences(&self, found: &Self) -> String {
+        let records = self.records.keys().chain(found.records.keys());
+        let records: BTreeSet<_> = records.filter(|key| self.records.get(*key) != found.records.get(*key)).collect();
+        let items = self.items.keys().chain(found.items.keys());
+        let items: BTreeSet<_> = items.filter(|key| self.items.get(key) != found.items.get(key)).collect();
+        format!("records {records:02x?}, items {items:?}")
     }
 
     /// All that a reader shows.

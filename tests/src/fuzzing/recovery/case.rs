@@ -1,11 +1,14 @@
 //! One store, what it should hold, and what may be missing.
 
+mod start;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use sga_gateway_core::{Commit, Key, StoredItem};
 use sga_gateway_store::{Disk, Finding, OpenError, Opened, Options, SNAPSHOT, examine, open, restore, verify};
 
+use self::start::Start;
 use super::damage;
 use crate::fuzzing::Reached;
 use crate::fuzzing::reader::Reader;
@@ -16,10 +19,11 @@ const KEY: [u8; 32] = [7; 32];
 /// How often an opening may go over all there is; a part for files that it makes.
 const WORK_FACTOR: u64 = 40;
 const WORK_BASE: u64 = 64 << 20;
+const SEGMENT_BYTES: usize = 24 << 10;
 
 /// Small files, so that a few groups fill one.
 fn options(check_bytes: u64) -> Options {
-    let segment_bytes = 24 << 10;
+    let segment_bytes = SEGMENT_BYTES as u64;
     Options { segment_bytes, reserve_bytes: 4 << 10, cache_bytes: 1 << 20, check_bytes, ..Options::new(1, [9; 32]) }
 }
 
@@ -36,6 +40,8 @@ pub(crate) struct Case {
     ever: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
     /// Blocks that were damaged since the files were found in order.
     damages: usize,
+    /// An opening began with a journal that was cut, and none has come to its end since.
+    shortened: bool,
     /// An opening after damage was cut short: what it would have told is in the mark that the store was set back.
     cut_short: bool,
     /// The store was stopped, and not by the power.
@@ -48,17 +54,6 @@ pub(crate) struct Case {
     pub(crate) reached: Reached,
 }
 
-/// What a run may begin with, made once.
-#[derive(Clone)]
-struct Start {
-    disk: SimDisk,
-    states: Vec<Model>,
-    ever: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
-    backups: BTreeMap<String, Model>,
-    numbers: [u32; MAILBOXES as usize],
-    stamp: u32,
-}
-
 impl Case {
     fn new() -> Self {
         Self {
@@ -69,6 +64,7 @@ impl Case {
             one_more: None,
             ever: BTreeMap::new(),
             damages: 0,
+            shortened: false,
             cut_short: false,
             closed: true,
             backups: BTreeMap::new(),
@@ -209,7 +205,7 @@ impl Case {
         assert!(whole.is_ok() || restored.is_err(), "{name} is not whole, and was restored");
         if restored.is_ok() {
             self.states = vec![self.backups[&name].clone()];
-            (self.one_more, self.damages) = (None, 0);
+            (self.one_more, self.damages, self.shortened) = (None, 0, false);
             self.reached.insert("restored");
         } else if self.disk.is_dead() {
             // It may be in its place, and nobody has been told.
@@ -240,6 +236,11 @@ impl Case {
         let found = examine(&self.disk, &KEY, &options(self.check_bytes));
         assert!(found.is_ok() || self.disk.is_dead(), "{found:?}");
         assert!(self.disk.content() == before, "the doctor has changed something");
+        if found.is_ok_and(|found| found.wrong.is_empty()) {
+            let opened = open(Arc::new(self.disk.duplicate()), &KEY, &options(self.check_bytes));
+            let findings = opened.map(|opened| opened.findings).map_err(|error| error.to_string());
+            assert_eq!(findings, Ok(Vec::new()), "the doctor finds a sound store");
+        }
     }
 
     /// Stops and starts, and looks at everything.
@@ -247,6 +248,8 @@ impl Case {
         self.close();
         self.openings += 1;
         let before = self.disk.content();
+        let journals = ["journal-0", "journal-1"].into_iter().filter_map(|name| before.get(name));
+        self.shortened |= journals.into_iter().any(|bytes| bytes.len() < SEGMENT_BYTES);
         let (work, len) = (self.disk.work(), before.values().map(Vec::len).sum::<usize>() as u64);
         let opened = open(Arc::new(self.disk.clone()), &KEY, &options(self.check_bytes));
         let work = self.disk.work() - work;
@@ -288,7 +291,7 @@ impl Case {
             // Otherwise what was not looked at may still be damaged.
             self.damages = 0;
         }
-        (self.closed, self.cut_short) = (false, false);
+        (self.closed, self.cut_short, self.shortened) = (false, false, false);
         self.store = Some(opened);
     }
 
@@ -313,6 +316,8 @@ impl Case {
             let known = self.ever.get(&key).is_some_and(|values| void || values.contains(&item_bytes(item)));
             assert!(known, "{item:?} was never in mailbox {mailbox}");
         }
+        // However many openings that took, and whatever the files look like by now.
+        assert!(set_back || !self.shortened, "a journal was cut, and nobody was told");
         if !findings.is_empty() {
             assert!(self.damages > 0, "nothing was damaged: {findings:?}");
             assert!(set_back, "something may be missing, and the generation stays: {findings:?}");
@@ -333,7 +338,7 @@ impl Case {
             "something is missing or came back, and nobody was told (blocks damaged: {}, closed: {}, a state before: {earlier}): {}",
             self.damages,
             self.closed,
-            differences(self.state(), found)
+            self.state().differences(found)
         );
     }
 
@@ -354,40 +359,9 @@ impl Case {
     }
 }
 
-/// What one has and the other does not, by key.
-fn differences(expected: &Model, found: &Model) -> String {
-    let records = expected.records.keys().chain(found.records.keys());
-    let records: BTreeSet<_> = records.filter(|key| expected.records.get(*key) != found.records.get(*key)).collect();
-    let items = expected.items.keys().chain(found.items.keys());
-    let items: BTreeSet<_> = items.filter(|key| expected.items.get(key) != found.items.get(key)).collect();
-    format!("records {records:02x?}, items {items:?}")
-}
-
 fn item_bytes(item: &StoredItem) -> Vec<u8> {
     let mut bytes = item.kind.to_be_bytes().to_vec();
     bytes.extend(item.stored_s.to_be_bytes());
     bytes.extend(&item.body);
     bytes
-}
-
-impl Start {
-    fn make(stage: usize) -> Self {
-        let mut case = Case::new();
-        // The same pattern over and over reaches every kind of change.
-        let pattern: Vec<u8> = (0..=255).collect();
-        let mut reader = Reader::new(&pattern);
-        for at in 0..[3, 22, 22][stage] {
-            if reader.is_empty() {
-                reader = Reader::new(&pattern);
-            }
-            let group = super::group(&mut case, &mut reader);
-            case.apply(&group);
-            if stage == 2 && at == 9 {
-                case.back_up();
-            }
-        }
-        case.close();
-        let Case { disk, states, ever, backups, numbers, stamp, .. } = case;
-        Self { disk, states, ever, backups, numbers, stamp }
-    }
 }
