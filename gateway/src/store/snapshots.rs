@@ -12,16 +12,14 @@ use std::time::Duration;
 
 use sga_gateway_core::limits::UPTIME_INTERVAL;
 use sga_gateway_store::limits::SNAPSHOTS_KEPT;
-use sga_gateway_store::{Backups, Contents, SNAPSHOT};
+use sga_gateway_store::{Backups, Contents, SNAPSHOT, SNAPSHOT_DIGITS, snapshot_name};
 
 use super::backup::{NEW, keep, write};
 use crate::clock::{self, Clock};
 use crate::error::{Context, Error};
 use crate::limits::{SNAPSHOT_LOOK, SNAPSHOT_RETRY};
 
-/// Digits of a number: names of the same length sort as their numbers do, which is how the store looks for the newest.
-const DIGITS: usize = 12;
-const NUMBER_MAX: u64 = 10_u64.pow(DIGITS as u32) - 1;
+const NUMBER_MAX: u64 = 10_u64.pow(SNAPSHOT_DIGITS as u32) - 1;
 
 /// What a snapshot's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,12 +31,8 @@ struct Name {
 
 impl Name {
     fn parse(name: &str) -> Option<Self> {
-        let inner = name.strip_prefix(SNAPSHOT.0)?.strip_suffix(SNAPSHOT.1)?;
-        let (number, uptime) = inner.split_once('-').map_or((inner, None), |(number, uptime)| (number, Some(uptime)));
-        if number.len() != DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        Some(Self { number: number.parse().ok()?, uptime_s: uptime.and_then(|uptime| uptime.parse().ok()) })
+        let (number, rest) = snapshot_name(name)?;
+        Some(Self { number, uptime_s: rest.strip_prefix('-').and_then(|uptime| uptime.parse().ok()) })
     }
 
     /// Whether the next one is due: by the uptime, which is never ahead, or by the clock, which may be anything. What neither says is
@@ -126,7 +120,7 @@ impl Snapshots {
             )));
         }
         let uptime_s = now.uptime_s.unwrap_or_default();
-        let path = self.data.join(format!("{}{number:0DIGITS$}-{uptime_s}{}", SNAPSHOT.0, SNAPSHOT.1));
+        let path = self.data.join(format!("{}{number:0SNAPSHOT_DIGITS$}-{uptime_s}{}", SNAPSHOT.0, SNAPSHOT.1));
         let backups = || self.backups.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = keep(&path, |file| backups().verify(file), |file| write(&mut backups(), &path, file))?;
         self.prune();

@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::findings::{Finding, OpenError};
 use crate::journal::NAMES;
 use crate::open::Options;
-use crate::recovery::{SNAPSHOT, SUSPECT, TABLES};
+use crate::recovery::{SUSPECT, TABLES, snapshot_name};
 use crate::scan::{Left, Scan, scan};
 use crate::seal::Sealer;
 use crate::tables::{FORMAT, Tables, Unopened, disk_error};
@@ -115,7 +115,7 @@ pub fn examine(disk: &dyn Disk, at_rest_key: &[u8; 32], options: &Options) -> Re
         found.wrong.push("the gateway came by damage when it ran".into());
     }
     for name in names {
-        if !(name.starts_with(SNAPSHOT.0) && name.ends_with(SNAPSHOT.1)) {
+        if snapshot_name(&name).is_none() {
             continue;
         }
         let Some(file) = disk.open(&name).map_err(failed)? else { continue };

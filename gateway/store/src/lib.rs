@@ -35,6 +35,6 @@ pub use doctor::{Diagnosis, examine};
 pub use engine::{Reader, Writer};
 pub use findings::{Finding, OpenError};
 pub use open::{Opened, Options, open};
-pub use recovery::SNAPSHOT;
+pub use recovery::{SNAPSHOT, SNAPSHOT_DIGITS, snapshot_name};
 pub use restore::{restore, verify};
 pub use tables::is_guarded;

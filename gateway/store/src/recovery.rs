@@ -27,6 +27,17 @@ pub(crate) const TABLES: &str = "store.redb";
 pub(crate) const SUSPECT: &str = "store.suspect";
 /// How names of snapshots begin and end.
 pub const SNAPSHOT: (&str, &str) = ("snapshot-", ".sga");
+/// Digits of the number that follows: the newest has the highest.
+pub const SNAPSHOT_DIGITS: usize = 12;
+
+/// The number of a snapshot, and what its name says besides. Other files of that look are somebody else's.
+#[must_use]
+pub fn snapshot_name(name: &str) -> Option<(u64, &str)> {
+    let inner = name.strip_prefix(SNAPSHOT.0)?.strip_suffix(SNAPSHOT.1)?;
+    let (number, rest) = inner.split_at_checked(SNAPSHOT_DIGITS)?;
+    let whole = number.bytes().all(|byte| byte.is_ascii_digit()) && (rest.is_empty() || rest.starts_with('-'));
+    Some((number.parse().ok().filter(|_| whole)?, rest))
+}
 
 pub(crate) struct Opening<'a> {
     pub(crate) disk: &'a dyn Disk,
@@ -190,8 +201,8 @@ impl Opening<'_> {
         aside: &[(&str, String)],
     ) -> Result<Option<Replaced>, OpenError> {
         let mut names: Vec<String> = self.disk.list()?;
-        names.retain(|name| name.starts_with(SNAPSHOT.0) && name.ends_with(SNAPSHOT.1));
-        // Dates of the same length sort by their digits.
+        names.retain(|name| snapshot_name(name).is_some());
+        // Numbers of the same length sort by their digits.
         names.sort();
         for name in names.into_iter().rev() {
             let Some(file) = self.disk.open(&name)? else { continue };

@@ -150,6 +150,9 @@ fn the_newest_whole_snapshot_takes_the_place_of_a_damaged_store() {
     }
     store.writer.apply(&[commit(vec![append(1, 4), put(Key::Device(4), b"d")])]).expect("durable");
     drop(store);
+    // Somebody's own copy, which sorts behind all of them.
+    let first = folder.path().join("snapshot-000000000001.sga");
+    fs::copy(first, folder.path().join("snapshot-of-monday.sga")).expect("copied");
     // The newest is damaged, too.
     let newest = folder.path().join("snapshot-000000000003.sga");
     let mut bytes = fs::read(&newest).expect("readable");

@@ -179,7 +179,7 @@ impl Case {
         if !written {
             return;
         }
-        let name = format!("{}{:06}{}", SNAPSHOT.0, self.backups.len(), SNAPSHOT.1);
+        let name = format!("{}{:012}{}", SNAPSHOT.0, self.backups.len(), SNAPSHOT.1);
         let Ok(file) = self.disk.create(&name) else { return };
         if file.write_at(0, &bytes).and_then(|()| file.sync()).and_then(|()| self.disk.sync_names()).is_ok() {
             // Opening may have found less than was confirmed.
