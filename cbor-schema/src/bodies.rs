@@ -153,7 +153,7 @@ array_message! {
     EndedItem {
         /// The receiver's leg.
         handle: Handle,
-        /// 1: the operator has revoked one of its ends. Other numbers have no meaning yet, and end the session too.
+        /// [`EndedItem::REVOKED`] or [`EndedItem::FORGOTTEN`]. Other numbers have no meaning yet, and end the session too.
         reason: u32,
     } | |item| item.reason > 0
 }
@@ -161,4 +161,6 @@ array_message! {
 impl EndedItem {
     /// The operator has revoked an end.
     pub const REVOKED: u32 = 1;
+    /// One of its ends was not heard of for too long.
+    pub const FORGOTTEN: u32 = 2;
 }

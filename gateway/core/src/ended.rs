@@ -16,9 +16,6 @@ use crate::record::{PairRecord, Record, SessionRecord, Stage};
 use crate::storage::{Change, Key};
 use crate::task::{Census, Lock, Plan, Step, Stop, Task};
 
-/// In item 9: an end was not heard of for too long.
-const FORGOTTEN: u32 = 2;
-
 impl<R: CryptoRng> Gateway<R> {
     /// Shuts these devices out, and no others: their observations end, what they send is refused from here on, and so is what is
     /// sent to them. Their sessions are then looked for, a few at a time, and the other ends told.
@@ -116,7 +113,7 @@ impl<R: CryptoRng> Gateway<R> {
     fn tell_ended(&mut self, now: Now, plan: &mut Plan, session: &SessionRecord) -> Result<bool, Stop> {
         let mut told = true;
         let revoked = session.ends.iter().any(|end| self.is_revoked(end.id));
-        let reason = if revoked { EndedItem::REVOKED } else { FORGOTTEN };
+        let reason = if revoked { EndedItem::REVOKED } else { EndedItem::FORGOTTEN };
         for end in &session.ends {
             if self.cache.device(end.index)?.is_none() {
                 continue;
