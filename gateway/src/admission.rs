@@ -50,9 +50,14 @@ impl Admission {
         self.pressed_until = now + CALM;
     }
 
+    /// Whether the loop was behind not long ago.
+    pub(crate) fn is_pressed(&self, now: Now) -> bool {
+        now < self.pressed_until
+    }
+
     /// Whether a datagram is dealt with; `known`: its address has shown that it receives.
     pub(crate) fn admits(&mut self, now: Now, known: bool) -> bool {
-        if known || now >= self.pressed_until {
+        if known || !self.is_pressed(now) {
             return true;
         }
         let used = self.rested.max(now) + COST;

@@ -138,7 +138,7 @@ impl Shell {
                     *readable = self.sockets.read(at, now, &mut admission, &Inlet { gateway: &mut self.gateway, now });
                 }
             }
-            waiting = self.sockets.deal(&mut Inlet { gateway: &mut self.gateway, now });
+            waiting = self.sockets.deal(now, &admission, &mut Inlet { gateway: &mut self.gateway, now });
             let unread = readable.iter().any(|&readable| readable);
             admission.turn(now, unread || waiting);
             if let Some(shed) = admission.take_shed(now) {

@@ -5,6 +5,13 @@ use std::time::Duration;
 /// Datagrams that are dealt with before the sockets are read again and the work in hand has its turn.
 pub(crate) const BATCH_MAX: usize = 64;
 
+/// The same, and [`READ_MAX`], for a loop that is behind: its wake-ups are to be short, since whoever waits for his turn, and for the
+/// store's word after it, waits for two of them.
+pub(crate) const BATCH_PRESSED_MAX: usize = 16;
+
+/// See [`BATCH_PRESSED_MAX`]. So many are read faster than they come at a million a second.
+pub(crate) const READ_PRESSED_MAX: usize = 512;
+
 /// Datagrams read from one socket in that time, most of which may be thrown away unread: half a millisecond.
 pub(crate) const READ_MAX: usize = 1_024;
 

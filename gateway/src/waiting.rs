@@ -52,9 +52,10 @@ impl Waiting {
         self.len == 0
     }
 
-    /// Takes one in; false if one was lost for it, perhaps itself. `known`: its address has shown that it receives.
-    pub(crate) fn push(&mut self, datagram: Datagram, known: bool) -> bool {
-        let from = if known { source(datagram.peer) } else { STRANGERS };
+    /// Takes one in, which is made only if there is a place for it; false if one was lost for it, perhaps itself. `known`: its address
+    /// has shown that it receives.
+    pub(crate) fn push(&mut self, peer: SocketAddr, known: bool, datagram: impl FnOnce() -> Datagram) -> bool {
+        let from = if known { source(peer) } else { STRANGERS };
         let full = self.len >= WAITING_MAX;
         if full {
             match self.shares.largest() {
@@ -66,7 +67,7 @@ impl Waiting {
         if queue.is_empty() {
             self.turns.push_back(from);
         }
-        queue.push_back(datagram);
+        queue.push_back(datagram());
         self.shares.add(from, 1);
         self.len += 1;
         !full
@@ -105,6 +106,10 @@ mod tests {
         Datagram::new(peer, 0, None, &number.to_be_bytes())
     }
 
+    fn push(waiting: &mut Waiting, datagram: Datagram, known: bool) -> bool {
+        waiting.push(datagram.peer, known, || datagram)
+    }
+
     fn popped(waiting: &mut Waiting) -> Option<(u8, usize)> {
         let datagram = waiting.pop()?;
         let IpAddr::V4(ip) = datagram.peer.ip() else { return None };
@@ -115,10 +120,10 @@ mod tests {
     #[test]
     fn sources_take_turns_and_each_keeps_its_order() {
         let mut waiting = Waiting::default();
-        (0..4).for_each(|number| assert!(waiting.push(datagram(1, number), true)));
-        (0..2).for_each(|number| assert!(waiting.push(datagram(2, number), true)));
+        (0..4).for_each(|number| assert!(push(&mut waiting, datagram(1, number), true)));
+        (0..2).for_each(|number| assert!(push(&mut waiting, datagram(2, number), true)));
         // Strangers are one source, whatever their addresses.
-        (0..2).for_each(|number| assert!(waiting.push(datagram(10 + number as u8, number), false)));
+        (0..2).for_each(|number| assert!(push(&mut waiting, datagram(10 + number as u8, number), false)));
         let all: Vec<_> = std::iter::from_fn(|| popped(&mut waiting)).collect();
         assert_eq!(all, [(1, 0), (2, 0), (10, 0), (1, 1), (2, 1), (11, 1), (1, 2), (1, 3)]);
         assert!(waiting.is_empty() && waiting.queues.is_empty() && waiting.turns.is_empty());
@@ -127,13 +132,13 @@ mod tests {
     #[test]
     fn the_place_is_bounded_and_the_longest_queue_loses() {
         let mut waiting = Waiting::default();
-        (0..WAITING_MAX).for_each(|number| assert!(waiting.push(datagram(1, number), true)));
-        assert!(!waiting.push(datagram(1, WAITING_MAX), true), "its own queue is the longest");
-        assert!((0..WAITING_MAX).all(|number| !waiting.push(datagram(2, number), true)), "one is lost for each");
+        (0..WAITING_MAX).for_each(|number| assert!(push(&mut waiting, datagram(1, number), true)));
+        assert!(!push(&mut waiting, datagram(1, WAITING_MAX), true), "its own queue is the longest");
+        assert!((0..WAITING_MAX).all(|number| !push(&mut waiting, datagram(2, number), true)), "one is lost for each");
         assert_eq!(waiting.len, WAITING_MAX);
         let lens: Vec<usize> = waiting.queues.values().map(VecDeque::len).collect();
         assert_eq!(lens, [WAITING_MAX / 2; 2], "both have as much");
-        assert!(!waiting.push(datagram(3, 0), true));
+        assert!(!push(&mut waiting, datagram(3, 0), true));
         assert_eq!((popped(&mut waiting), popped(&mut waiting)), (Some((1, 0)), Some((2, 0))), "the oldest stay");
         assert_eq!(popped(&mut waiting), Some((3, 0)));
         let rest = std::iter::from_fn(|| popped(&mut waiting)).count();
@@ -145,9 +150,9 @@ mod tests {
     fn where_each_has_one_the_last_to_come_is_lost() {
         let mut waiting = Waiting::default();
         let peer = |n: usize| SocketAddr::from(((n as u32).to_be_bytes(), 5_683));
-        let push = |waiting: &mut Waiting, n| waiting.push(Datagram::new(peer(n), 0, None, b"x"), true);
-        assert!((0..WAITING_MAX).all(|n| push(&mut waiting, n)));
-        assert!(!push(&mut waiting, WAITING_MAX));
+        let one = |waiting: &mut Waiting, n| push(waiting, Datagram::new(peer(n), 0, None, b"x"), true);
+        assert!((0..WAITING_MAX).all(|n| one(&mut waiting, n)));
+        assert!(!one(&mut waiting, WAITING_MAX));
         let all: Vec<_> = std::iter::from_fn(|| waiting.pop()).map(|datagram| datagram.peer).collect();
         assert_eq!(all, (0..WAITING_MAX).map(peer).collect::<Vec<_>>());
     }

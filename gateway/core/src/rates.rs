@@ -25,6 +25,9 @@ pub struct Rate(pub u32);
 
 const MINUTE_US: u64 = 60_000_000;
 
+/// How much of its minute a source has to have back before it counts as within its limits.
+const OVER_US: u64 = 5_000_000;
+
 impl Rate {
     const fn interval_us(self) -> u64 {
         MINUTE_US / (if self.0 == 0 { 1 } else { self.0 } as u64)
@@ -143,9 +146,10 @@ impl Limiter {
         if used_up(Kind::Guess) || used_up(Kind::Work) { Demand::Proven } else { Demand::Usual }
     }
 
-    /// Whether a source has used up what nobody else could use up for it.
+    /// Whether a source has used up what nobody else could use up for it, now or a few seconds ago: who goes on asking for more has
+    /// something again each moment, and nothing again in the next.
     pub(crate) fn is_over(&self, now: Now, peer: SocketAddr) -> bool {
-        let (now_us, places) = (micros(now), self.places(peer));
+        let (now_us, places) = (micros(now).saturating_sub(OVER_US), self.places(peer));
         [Kind::Guess, Kind::Work].into_iter().any(|kind| self.wait_us(now_us, places, kind, true) > 0)
     }
 
@@ -207,7 +211,8 @@ mod tests {
         assert_eq!(limiter.demand(s(100), one), Demand::Proven);
         assert!(!limiter.is_over(s(100), one), "that may have been anybody");
         assert_eq!(burst(&mut limiter, s(100), one, Kind::Work, true), 60, "another allowance");
-        assert!(limiter.is_over(s(100), one));
+        assert!(limiter.is_over(s(100), one) && limiter.is_over(s(105), one), "also while it has a few again");
+        assert!(!limiter.is_over(s(106), one));
         assert_eq!(burst(&mut limiter, s(110), one, Kind::Work, false), 10);
         assert_eq!(burst(&mut limiter, s(300), one, Kind::Work, false), 60, "never more");
         assert_eq!(burst(&mut limiter, s(300), one, Kind::Guess, false), 600, "another kind");

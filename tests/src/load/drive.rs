@@ -17,8 +17,9 @@ use super::worker::{Outcome, RECEIVERS_MAX, Who, Worker};
 /// How often timers of all workers are looked at.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Turns from one end to the other that a pair may take to be able to talk; a handful is usual.
-const TURNS_MAX: u32 = 32;
+/// Turns from one end to the other that a pair may take to be able to talk. A handful is usual; a mailbox that is full of what came
+/// before takes two for each block of it.
+const TURNS_MAX: u32 = 256;
 
 /// What workers are to do.
 pub(crate) trait Plan {
