@@ -26,6 +26,7 @@ mod expiry;
 pub mod limits;
 pub mod link_format;
 mod message;
+mod notify;
 mod observers;
 mod option;
 mod outgoing;
